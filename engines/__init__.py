@@ -1,0 +1,19 @@
+"""A network, and the ways to run it: batches of crops in, enhanced batches out. No camera, no socket."""
+
+from engines.base import Engine
+from engines.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_tiers
+from engines.config import SwinIRConfig
+from engines.errors import BackendUnavailable, CacheError, CheckpointError, EngineError
+
+__all__ = [
+    "BackendUnavailable",
+    "CacheError",
+    "Checkpoint",
+    "CheckpointError",
+    "Engine",
+    "EngineError",
+    "SwinIRConfig",
+    "load_checkpoint",
+    "save_checkpoint",
+    "shipped_tiers",
+]

@@ -1,0 +1,154 @@
+"""A checkpoint: NAME.safetensors (float32 tensors) beside NAME.json (configuration and record). Read without torch."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from engines.config import SwinIRConfig
+from engines.errors import CheckpointError
+
+FORMAT = 1
+MAX_BYTES = 256 << 20
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """Weights as they lie on disk, checked against their configuration."""
+
+    name: str
+    """The tier's name, or the file's stem."""
+    config: SwinIRConfig
+    tensors: dict[str, NDArray[np.float32]]
+    """Every tensor that config.parameter_shapes() names, finite."""
+    record: dict[str, Any]
+    """What is known of these weights: training, scores, gate."""
+    sha256: str
+    """Of the safetensors file."""
+
+
+def save_checkpoint(
+    path: Path, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.float32]], record: Mapping[str, Any]
+) -> Path:
+    """Write PATH.safetensors and PATH.json, each whole or not at all; returns the first.
+
+    PATH may carry the suffix or not. Raises CheckpointError when a tensor does not fit the configuration or the disk
+    does not take the file.
+    """
+    path = Path(path).with_suffix(".safetensors")
+    arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in tensors.items()}
+    _check(str(path), config, arrays)
+    blob = save_tensors(arrays)
+    document = {
+        "format": FORMAT,
+        "config": config.to_json(),
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        "record": dict(record),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, blob)
+        _write(path.with_suffix(".json"), (json.dumps(document, indent=1) + "\n").encode())
+    except OSError as err:
+        raise CheckpointError(
+            f"cannot write {path}: {err.strerror or err}; free some space or choose another path"
+        ) from err
+    return path
+
+
+def load_checkpoint(tier_or_path: str | Path) -> Checkpoint:
+    """Read a shipped tier by name, or a checkpoint by path (either of its two files, or their common stem).
+
+    Raises CheckpointError: not found, damaged, not finite, or not of the shape that its configuration says.
+    """
+    path = _find(tier_or_path)
+    try:
+        document = json.loads(path.with_suffix(".json").read_bytes())
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
+        blob = path.read_bytes()
+    except (OSError, ValueError) as err:
+        raise CheckpointError(f"{path}: cannot be read with its .json: {err}; export or install it again") from err
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise CheckpointError(f"{path.with_suffix('.json')}: expected format {FORMAT}, got {found!r}; export it again")
+    config = SwinIRConfig.from_json(document.get("config"))
+    sha256 = hashlib.sha256(blob).hexdigest()
+    if document.get("sha256") != sha256:
+        raise CheckpointError(
+            f"{path}: damaged: expected sha256 {document.get('sha256')}, got {sha256}; export or install it again"
+        )
+    try:
+        tensors = load_tensors(blob)
+    except (SafetensorError, ValueError, KeyError) as err:
+        raise CheckpointError(f"{path}: not a safetensors file: {err}; export or install it again") from err
+    _check(str(path), config, tensors)
+    record = document.get("record")
+    return Checkpoint(
+        name=path.stem,
+        config=config,
+        tensors=tensors,
+        record=record if isinstance(record, dict) else {},
+        sha256=sha256,
+    )
+
+
+def shipped_tiers() -> tuple[str, ...]:
+    """Names of the tiers that lie in engines/weights."""
+    return tuple(sorted(p.stem for p in WEIGHTS.glob("*.safetensors")))
+
+
+def _find(tier_or_path: str | Path) -> Path:
+    text = str(tier_or_path)
+    if text in shipped_tiers():
+        return WEIGHTS / f"{text}.safetensors"
+    path = Path(text)
+    path = (
+        path
+        if path.suffix == ".safetensors"
+        else path.with_suffix(".safetensors")
+        if path.suffix == ".json"
+        else path.with_name(path.name + ".safetensors")
+    )
+    if path.is_file():
+        return path
+    raise CheckpointError(
+        f"tier or checkpoint {text!r}: expected one of {', '.join(shipped_tiers()) or '(none shipped)'}, "
+        "or a path to a .safetensors file with its .json beside it"
+    )
+
+
+def _check(where: str, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    expected = config.parameter_shapes()
+    for name in sorted(set(expected) ^ set(tensors)):
+        raise CheckpointError(f"{where}: tensor {name} is {'missing' if name in expected else 'not of this network'}")
+    for name, shape in expected.items():
+        tensor = tensors[name]
+        if tensor.dtype != np.float32 or tensor.shape != shape:
+            raise CheckpointError(
+                f"{where}: tensor {name}: expected float32 {shape}, got {tensor.dtype} {tensor.shape}"
+            )
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"{where}: tensor {name} holds NaN or infinity; train or export it again")
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""From a camera to a stream of enhanced eyes."""

@@ -1,0 +1,1 @@
+"""Trains the network: data, degradation, adversarial training, evaluation, export."""
