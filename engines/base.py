@@ -52,7 +52,7 @@ class Engine(ABC):
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As __call__, for a batch that has been checked and is C-contiguous."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most engines hold nothing
         """Release what the engine holds; calling it twice is harmless."""
 
     def __enter__(self) -> Self:

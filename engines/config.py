@@ -50,7 +50,8 @@ class SwinIRConfig:
             raise ValueError(f"mlp_ratio: expected at most 4, got {self.mlp_ratio}")
         if self.embed_dim > MAX_EMBED_DIM or self.embed_dim % self.heads:
             raise ValueError(
-                f"embed_dim: expected at most {MAX_EMBED_DIM} and a multiple of heads={self.heads}, got {self.embed_dim}"
+                f"embed_dim: expected at most {MAX_EMBED_DIM} and a multiple of heads={self.heads}, "
+                f"got {self.embed_dim}"
             )
         if not self.depths or sum(self.depths) > MAX_LAYERS:
             raise ValueError(f"depths: expected 1 to {MAX_LAYERS} layers in all, got {self.depths}")
@@ -114,7 +115,7 @@ class SwinIRConfig:
         return asdict(self) | {"depths": list(self.depths)}
 
     @classmethod
-    def from_json(cls, values: Any) -> "SwinIRConfig":
+    def from_json(cls, values: object) -> "SwinIRConfig":
         """Read a configuration; raises CheckpointError for anything that is not one."""
         if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
             expected = ", ".join(f.name for f in fields(cls))

@@ -60,8 +60,7 @@ class SwinLayer(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         x_BHWC = x_BHWC + self.attend(self.norm1(x_BHWC))
-        hidden: Tensor = self.fc2(F.gelu(self.fc1(self.norm2(x_BHWC))))
-        return x_BHWC + hidden
+        return torch.add(x_BHWC, self.fc2(F.gelu(self.fc1(self.norm2(x_BHWC)))))
 
     def attend(self, x_BHWC: Tensor) -> Tensor:
         """Multi-head attention inside each window (Swin, eq. 4)."""
@@ -93,7 +92,7 @@ class ResidualGroup(nn.Module):
         y_BHWC = x_BHWC
         for layer in self.layers:
             y_BHWC = layer(y_BHWC)
-        return x_BHWC + self.conv(y_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return torch.add(x_BHWC, self.conv(y_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
 class SwinIR(nn.Module):
@@ -117,8 +116,8 @@ class SwinIR(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        nn.init.zeros_(self.conv_up.weight)
-        nn.init.zeros_(self.conv_up.bias)
+        for parameter in self.conv_up.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

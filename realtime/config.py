@@ -1,0 +1,75 @@
+"""One frozen data class for each part of the daemon, and Config, which holds them. The only source of defaults."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CameraConfig:
+    """Where frames come from."""
+
+    source: str | None = None
+    """Camera index, video file, stream URL, or "demo"; None: the first camera that opens, else "demo"."""
+    width: int = 640
+    """Frame width asked of a camera, and made by "demo", in pixels."""
+    height: int = 480
+    """Frame height, likewise."""
+    fps: float = 30.0
+    """Frame rate asked of a camera, and made by "demo". A file plays at its own rate."""
+    pixel_format: Literal["mjpg", "raw"] = "mjpg"
+    """What to ask a camera for."""
+    as_fast_as_possible: bool = False
+    """Take every frame of a file or of "demo" as soon as the chain is ready for it; nothing is dropped."""
+    loop: bool = False
+    """Start a file again at its end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CropConfig:
+    """How windows are cut from a frame."""
+
+    face: bool = False
+    """Cut and enhance the face too."""
+    ladder: tuple[tuple[int, int], ...] = ((48, 32), (64, 48), (96, 64), (128, 96))
+    """Eye window sizes, width by height in camera pixels, smallest first; multiples of 16."""
+    face_size: int = 128
+    """Side of the face window in camera pixels; a multiple of 16."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineChoice:
+    """Which engine and which weights."""
+
+    engine: str = "auto"
+    """auto, tensorrt, cuda, native, openvino, eager, bicubic."""
+    tier: str = "auto"
+    """auto, default, the name of a shipped tier, or a checkpoint's path."""
+    threads: int = 0
+    """CPU threads of the engine; 0 chooses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublisherConfig:
+    """Where the stream goes."""
+
+    bind: str = "tcp://127.0.0.1:5580"
+    """ZeroMQ endpoint to bind. Off-host endpoints need keys."""
+    keys: Path | None = None
+    """Folder made by `catchlight keys`: the server's CURVE key pair and the clients allowed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """The whole daemon."""
+
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
+    engine: EngineChoice = field(default_factory=EngineChoice)
+    publisher: PublisherConfig = field(default_factory=PublisherConfig)
+    seconds: float | None = None
+    """Stop after this long; None: until the source ends or a signal comes."""
+    report: Path | None = None
+    """Write the run's JSON report here."""
+    verbose: bool = False
+    """Log what is done, not only what goes wrong."""
