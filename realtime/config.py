@@ -47,6 +47,8 @@ class EngineChoice:
     """auto, default, the name of a shipped tier, or a checkpoint's path."""
     threads: int = 0
     """CPU threads of the engine; 0 chooses."""
+    bypass: Literal["auto", "never"] = "auto"
+    """auto: send bicubic, marked so, while the network is known not to help; never: always the network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,3 +75,39 @@ class Config:
     """Write the run's JSON report here."""
     verbose: bool = False
     """Log what is done, not only what goes wrong."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(
+                f"seconds: expected a number above 0, got {self.seconds}; leave it out to run until stopped"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscribeConfig:
+    """The `subscribe` command: watch a stream from the side of a gaze tracker."""
+
+    connect: str = "tcp://127.0.0.1:5580"
+    """ZeroMQ endpoint of the daemon."""
+    topic: Literal["eyes", "face"] = "eyes"
+    """What to receive."""
+    save: Path | None = None
+    """Write every patch as PNG into this folder."""
+    seconds: float | None = None
+    """Stop after this long; None: until a signal comes."""
+    count: int | None = None
+    """Stop after this many messages."""
+    timeout_s: float = 10.0
+    """Give up when nothing arrives for this long."""
+    keys: Path | None = None
+    """Folder with this client's CURVE key pair and the server's public key, made by `catchlight keys`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorConfig:
+    """The `doctor` command: what this machine can do."""
+
+    source: str | None = None
+    """Look at this camera, file or stream only; None: every camera that is found, and "demo"."""
+    seconds: float = 1.0
+    """How long to measure each camera's frame rate, in each mode."""
