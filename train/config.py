@@ -1,0 +1,109 @@
+"""Configuration of a training run: one frozen data class for each part. The only source of defaults."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engines import SwinIRConfig
+from train.degradation import DegradationConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """How samples are cut from faces."""
+
+    patch: int = 32
+    """Side of a low-resolution patch, in pixels."""
+    interocular_px: tuple[float, float] = (25.0, 110.0)
+    """Range of the low-resolution interocular distance; drawn log-uniformly."""
+    enlarge: float = 1.1
+    """A face is never enlarged by more than this to reach that distance."""
+    eye_bias: float = 0.8
+    """Share of patches near an eye; the others lie anywhere on the face."""
+    rotation_deg: float = 6.0
+    """Standard deviation of the head's roll."""
+    motion: tuple[float, float, float] = (0.25, 0.55, 0.2)
+    """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
+    motion_px: float = 4.0
+    """Largest motion in low-resolution pixels a frame."""
+    eye_motion: float = 0.2
+    """Share of clips in which the eye turns or closes between two frames."""
+    repeated: float = 0.05
+    """Share of clips whose older frames repeat the newest, as at a stream's start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """Weights of the terms of the generator's loss; 0 leaves a term out."""
+
+    pixel: float = 1.0
+    """Charbonnier, relative to bicubic's on the same sample."""
+    gradient: float = 0.0
+    """Difference of the image gradients."""
+    frequency: float = 0.0
+    """Focal frequency loss (Jiang et al. 2021)."""
+    magnitude: float = 0.0
+    """Keeps the body's features small, for half precision."""
+    consistency: float = 0.0
+    """Two noisy draws of one face must give one output."""
+    adversarial: float = 0.0
+    """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic."""
+    feature: float = 0.0
+    """Matching of the critic's features."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CriticConfig:
+    """The critic and its training."""
+
+    channels: int = 32
+    """Of its first layer; doubled at each halving of the resolution."""
+    learning_rate: float = 1e-4
+    penalty: float = 10.0
+    """Lambda of the gradient penalty."""
+    steps: int = 1
+    """Critic steps for each generator step."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """A whole run."""
+
+    data_dir: Path = Path("data/train")
+    """Folder of faces with a manifest."""
+    val_dir: Path | None = None
+    """Folder with val.json and val/, for the periodic test; None: no test."""
+    out: Path = Path("runs/run")
+    """Folder of the run: state, log, curves, sheets."""
+    network: SwinIRConfig = field(default_factory=SwinIRConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    init: str | None = None
+    """Tier or checkpoint to start from."""
+    steps: int = 20_000
+    """Generator steps of the run."""
+    batch: int = 16
+    learning_rate: float = 1e-4
+    """The paper's. Pixel-loss pretraining from scratch goes faster at 6e-4 to 1e-3."""
+    warmup: int = 100
+    """Steps in which the learning rate rises from 0."""
+    milestones: tuple[float, ...] = (0.5, 0.7, 0.85, 0.95)
+    """Shares of the run at which the learning rate is halved."""
+    ema: float = 0.999
+    """Decay of the generator's moving average, which is what is tested and exported."""
+    seed: int = 0
+    workers: int = 1
+    """Processes that make samples; 0 makes them in the main one."""
+    threads: int = 0
+    """torch's CPU threads; 0 leaves its choice."""
+    amp: bool = False
+    """Mixed precision: bfloat16 on a CPU, float16 with a scaled loss on CUDA."""
+    log_every: int = 100
+    test_every: int = 1000
+    save_every: int = 500
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}

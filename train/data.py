@@ -1,0 +1,224 @@
+"""Training samples: T small, degraded frames of a face, and the sharp newest one.
+
+A sample is a pure function of (seed, index), so a resumed run sees what an unbroken one would have seen.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from train.config import DataConfig
+from train.degradation import DegradationConfig, draw_camera
+from train.errors import DataError
+
+ALIGNMENT = 16
+"""The MCU of a 4:2:0 JPEG: a window may sit anywhere on its grid."""
+SUPERSAMPLING = 2
+"""Faces are rendered this much finer than the target, so that motion has steps of 1 / (2 * scale) of a pixel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Face:
+    """A sharp face and where its eyes are."""
+
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), BGR."""
+    eyes: NDArray[np.float32]
+    """float32 (2, 2): x, y of the two eye centres, image-left first; pixel centres at integers."""
+
+    @property
+    def interocular_px(self) -> float:
+        return float(np.hypot(*(self.eyes[1] - self.eyes[0])))
+
+
+def load_faces(folder: Path, limit: int | None = None) -> list[Face]:
+    """Read the faces of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json, and its images.
+
+    Raises DataError: no manifest, no usable face, an image that cannot be read.
+    """
+    folder = Path(folder)
+    return _read(folder, (folder / "manifest.json", folder.with_suffix(".json"), folder / "train.json"), limit)
+
+
+def load_labelled(folder: Path) -> list[Face]:
+    """Read the labelled faces of a test folder: FOLDER/val.json and the images that it names. Raises DataError."""
+    return _read(Path(folder), (Path(folder) / "val.json",), None)
+
+
+def _read(folder: Path, manifests: tuple[Path, ...], limit: int | None) -> list[Face]:
+    manifest = next((p for p in manifests if p.is_file()), None)
+    if manifest is None:
+        raise DataError(
+            f"{folder}: expected {manifests[0].name} with eye positions; run `python -m train prepare {folder}` first"
+        )
+    try:
+        faces = [_load_face(manifest.parent, row) for row in json.loads(manifest.read_text())[:limit]]
+    except (ValueError, KeyError, TypeError, StopIteration) as err:
+        raise DataError(f"{manifest}: not a manifest: {err!r}; run `python -m train prepare {folder}`") from err
+    if not faces:
+        raise DataError(
+            f"{manifest}: expected at least one face, got none; run `python -m train prepare` on more images"
+        )
+    return faces
+
+
+def _load_face(root: Path, row: dict[str, object]) -> Face:
+    path = root / str(row["file"])
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{path}: expected an image, cannot be read; remove it or run `python -m train prepare` again")
+    key = next(k for k in ("eyes_px", "eyes_yunet_px", "pupil_px") if k in row)
+    eyes = np.asarray(row[key], dtype=np.float32)
+    if eyes.shape != (2, 2):
+        raise DataError(f"{path}: expected two eye positions under {key}, got {row[key]!r}")
+    return Face(image=np.asarray(image, dtype=np.uint8), eyes=eyes)
+
+
+class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Endless samples: index -> uint8 (3T, p, p) frames, newest first, and uint8 (3, p*scale, p*scale); BGR."""
+
+    def __init__(
+        self,
+        faces: list[Face],
+        data: DataConfig,
+        degradation: DegradationConfig,
+        *,
+        scale: int,
+        frames: int,
+        seed: int,
+        count: int,
+    ) -> None:
+        smallest = min(face.interocular_px for face in faces)
+        if smallest < 1:
+            raise DataError(f"expected faces with two distinct eyes, got an interocular distance of {smallest:.1f} px")
+        self.faces, self.data, self.degradation = faces, data, degradation
+        self.scale, self.frames, self.seed, self.count = scale, frames, seed, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        lr, hr = self.sample(index)
+        return torch.from_numpy(lr.transpose(2, 0, 1).copy()), torch.from_numpy(hr.transpose(2, 0, 1).copy())
+
+    def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """As __getitem__, in image layout: uint8 (p, p, 3T) and uint8 (p*scale, p*scale, 3)."""
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.seed, index])
+        patch, scale, fine = self.data.patch, self.scale, self.scale * SUPERSAMPLING
+        face = self.faces[rng.integers(len(self.faces))]
+        walk = self._walk(rng)
+        margin = int(np.abs(walk).max()) if self.frames > 1 else 0
+        window = patch + ALIGNMENT
+        large = render(face, self._interocular(face, rng) * fine, fine * window + 2 * margin, self.data, rng)
+        clip = self._iris_steps(large, rng)
+        camera = draw_camera(self.degradation, scale, rng)
+        ox, oy = rng.integers(0, ALIGNMENT + 1, 2)
+        taken, newest = [], None
+        for t, (dx, dy) in enumerate(walk):
+            x, y = margin + dx, margin + dy
+            moved = clip[t][y : y + fine * window, x : x + fine * window]
+            sharp = cv2.resize(moved, (scale * window, scale * window), interpolation=cv2.INTER_AREA)
+            newest = sharp if newest is None else newest
+            frame = camera.shoot(sharp.astype(np.float32) / 255, rng)
+            taken.append(frame[oy : oy + patch, ox : ox + patch])
+        assert newest is not None
+        if self.frames > 1 and rng.random() < self.data.repeated:
+            taken = taken[:1] * self.frames
+        hr = newest[scale * oy : scale * (oy + patch), scale * ox : scale * (ox + patch)]
+        return np.concatenate(taken, axis=2), np.asarray(hr, dtype=np.uint8)
+
+    def _interocular(self, face: Face, rng: np.random.Generator) -> float:
+        low, high = self.data.interocular_px
+        high = max(low, min(high, face.interocular_px * self.data.enlarge / self.scale))
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    def _walk(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Where each frame's face is, (T, 2) in rendered pixels; the newest at the origin."""
+        kind = rng.choice(3, p=self.data.motion)
+        step = (0.0, rng.uniform(0.1, 1.0), rng.uniform(1.0, self.data.motion_px))[kind]
+        steps = rng.normal(size=(self.frames, 2)) * step * self.scale * SUPERSAMPLING
+        steps[0] = 0
+        limit = self.data.motion_px * self.scale * SUPERSAMPLING
+        return np.rint(np.clip(np.cumsum(np.clip(steps, -limit, limit), axis=0), -2 * limit, 2 * limit)).astype(
+            np.int64
+        )
+
+    def _iris_steps(self, large: "Rendered", rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+        """One rendering for each frame: the eye may have moved or closed in its socket at some frame of the clip."""
+        clip = [large.image] * self.frames
+        if self.frames == 1 or rng.random() >= self.data.eye_motion:
+            return clip
+        blink = rng.random() < 0.3
+        reach = 0.3 if blink else 0.1
+        shift = rng.uniform(-reach, reach, 2) * large.interocular_px * (0.1 if blink else 1, 1)
+        changed = displace(large.image, large.eye, 0.17 * large.interocular_px, (float(shift[0]), float(shift[1])))
+        when = rng.integers(1, self.frames)
+        older = rng.random() < 0.5
+        return [changed if (t >= when) == older else large.image for t in range(self.frames)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A square piece of a face at a chosen size."""
+
+    image: NDArray[np.uint8]
+    """uint8 (n, n, 3), BGR."""
+    eye: tuple[float, float]
+    """Where the eye is that the piece was chosen for, in its pixels; it may lie outside."""
+    interocular_px: float
+    """In its pixels."""
+
+
+def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: np.random.Generator) -> Rendered:
+    """Cut a piece near an eye (or anywhere on the face), scaled, slightly turned, perhaps mirrored."""
+    scale = interocular_px / face.interocular_px
+    eye = face.eyes[rng.integers(2)].astype(np.float64)
+    spread = 0.22 if rng.random() < data.eye_bias else 1.0
+    centre = eye + rng.normal(size=2) * spread * face.interocular_px * (1.0, 0.7)
+    height, width = face.image.shape[:2]
+    reach = size / (2 * scale)
+    centre = np.where(
+        (width, height) > np.full(2, 2 * reach), np.clip(centre, reach, np.subtract((width, height), reach)), centre
+    )
+    angle = np.radians(rng.normal() * data.rotation_deg)
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([mirror, 1.0])
+    offset = np.full(2, (size - 1) / 2) + rng.uniform(-0.5, 0.5, 2) - turn @ centre
+    image = cv2.warpAffine(
+        face.image,
+        np.hstack([turn, offset[:, None]]),
+        (size, size),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    where = turn @ eye + offset
+    return Rendered(
+        image=np.asarray(image, dtype=np.uint8), eye=(float(where[0]), float(where[1])), interocular_px=interocular_px
+    )
+
+
+def displace(
+    image: NDArray[np.uint8], centre: tuple[float, float], radius: float, shift: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Move what lies inside a soft disc by `shift` pixels: an iris that turns, or skin that comes over it.
+
+    The displacement is whole inside half the radius and fades to none at the radius (cosine).
+    """
+    y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]].astype(np.float32)
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    weight = 0.5 + 0.5 * np.cos(np.pi * np.clip(2 * distance - 1, 0, 1))
+    moved = cv2.remap(
+        image,
+        (x - shift[0] * weight).astype(np.float32),
+        (y - shift[1] * weight).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(moved, dtype=np.uint8)

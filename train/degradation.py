@@ -1,0 +1,220 @@
+"""What a webcam does to a face, in the order in which light takes it.
+
+Blur, downscale, sensor noise, salt and pepper, demosaicing's soft chroma, the ISP's denoiser and sharpener, chroma
+subsampling, MJPEG. A Camera is one draw of all the parameters; shoot() takes one frame with it, so that consecutive
+frames share the lens and the codec and differ in their noise. Images are float32 (H, W, 3), BGR, full scale 1.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.float32]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DegradationConfig:
+    """The distribution that cameras are drawn from. Probabilities are of the stage happening at all."""
+
+    clean: float = 0.18
+    """Share of samples that are only downscaled, by area."""
+    blur: float = 0.9
+    blur_sigma_px: Range = (0.2, 1.5)
+    """Standard deviation of the Gaussian, or half the disc's radius, in high-resolution pixels."""
+    blur_kinds: tuple[float, float, float, float] = (0.7, 0.14, 0.1, 0.06)
+    """Shares of isotropic Gaussian, anisotropic Gaussian, defocus disc, short linear motion."""
+    downscale: tuple[float, float, float, float] = (0.7, 0.1, 0.1, 0.1)
+    """Shares of area, bilinear, bicubic, Lanczos."""
+    noise: float = 0.93
+    read_noise: Range = (0.5 / 255, 14 / 255)
+    """Standard deviation of the Gaussian part."""
+    shot_noise: Range = (0.0, 4e-4)
+    """Variance of the Poisson part at full signal."""
+    salt_and_pepper: float = 0.02
+    salt_and_pepper_share: Range = (0.0005, 0.004)
+    """Share of pixels that are hit."""
+    soft_chroma: float = 0.2
+    soft_chroma_sigma_px: Range = (0.5, 1.5)
+    denoise: float = 0.15
+    denoise_sigma_px: Range = (0.4, 0.8)
+    sharpen: float = 0.2
+    sharpen_amount: Range = (0.2, 1.0)
+    subsample: float = 0.3
+    """Chroma 4:2:0 before the codec, as a raw YUV camera gives it."""
+    jpeg: float = 0.88
+    jpeg_quality: tuple[int, int] = (50, 97)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Camera:
+    """One camera: what stays the same from frame to frame."""
+
+    kernel: Image | None
+    """Blur kernel (k, k), sum 1; None for none."""
+    interpolation: int
+    """OpenCV's number of the downscale filter."""
+    read_noise: float
+    shot_noise: float
+    salt_and_pepper: float
+    soft_chroma_px: float
+    denoise_px: float
+    sharpen: float
+    subsample: bool
+    jpeg_quality: int | None
+    scale: int = field(default=2)
+
+    def shoot(self, sharp: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Take one frame: (h*scale, w*scale, 3) -> uint8 (h, w, 3), with noise of its own."""
+        x = sharp if self.kernel is None else blur(sharp, self.kernel)
+        x = downscale(x, self.scale, self.interpolation)
+        x = sensor_noise(x, self.read_noise, self.shot_noise, rng)
+        x = salt_and_pepper(x, self.salt_and_pepper, rng)
+        x = soft_chroma(x, self.soft_chroma_px)
+        x = denoise(x, self.denoise_px)
+        x = sharpen(x, self.sharpen)
+        x = subsample_chroma(x) if self.subsample else x
+        picture = np.clip(np.rint(x * 255), 0, 255).astype(np.uint8)
+        return picture if self.jpeg_quality is None else jpeg(picture, self.jpeg_quality)
+
+
+def draw_camera(config: DegradationConfig, scale: int, rng: np.random.Generator) -> Camera:
+    """Draw a camera from the distribution."""
+
+    def happens(probability: float) -> bool:
+        return bool(rng.random() < probability)
+
+    if happens(config.clean):
+        return Camera(
+            kernel=None,
+            interpolation=cv2.INTER_AREA,
+            read_noise=0.0,
+            shot_noise=0.0,
+            salt_and_pepper=0.0,
+            soft_chroma_px=0.0,
+            denoise_px=0.0,
+            sharpen=0.0,
+            subsample=False,
+            jpeg_quality=None,
+            scale=scale,
+        )
+    filters = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+    noisy = happens(config.noise)
+    return Camera(
+        kernel=draw_kernel(config, scale, rng) if happens(config.blur) else None,
+        interpolation=filters[rng.choice(4, p=config.downscale)],
+        read_noise=rng.uniform(*config.read_noise) if noisy else 0.0,
+        shot_noise=rng.uniform(*config.shot_noise) if noisy else 0.0,
+        salt_and_pepper=rng.uniform(*config.salt_and_pepper_share) if happens(config.salt_and_pepper) else 0.0,
+        soft_chroma_px=rng.uniform(*config.soft_chroma_sigma_px) if happens(config.soft_chroma) else 0.0,
+        denoise_px=rng.uniform(*config.denoise_sigma_px) if happens(config.denoise) else 0.0,
+        sharpen=rng.uniform(*config.sharpen_amount) if happens(config.sharpen) else 0.0,
+        subsample=happens(config.subsample),
+        jpeg_quality=int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1))
+        if happens(config.jpeg)
+        else None,
+        scale=scale,
+    )
+
+
+def draw_kernel(config: DegradationConfig, scale: int, rng: np.random.Generator) -> Image:
+    """Draw a blur kernel; its width grows with the scale, since it is given for x2."""
+    kinds: tuple[Literal["isotropic", "anisotropic", "disc", "motion"], ...] = (
+        "isotropic",
+        "anisotropic",
+        "disc",
+        "motion",
+    )
+    kind = kinds[rng.choice(4, p=config.blur_kinds)]
+    sigma = rng.uniform(*config.blur_sigma_px) * scale / 2
+    angle = rng.uniform(0, np.pi)
+    if kind == "disc":
+        return disc_kernel(2 * sigma)
+    if kind == "motion":
+        return gaussian_kernel(2 * sigma, 0.25, angle)
+    return gaussian_kernel(sigma, sigma if kind == "isotropic" else sigma * rng.uniform(0.3, 1), angle)
+
+
+def gaussian_kernel(sigma_x: float, sigma_y: float, angle: float) -> Image:
+    """A Gaussian with its first axis at `angle` radians; long and thin it is a short linear motion."""
+    radius = max(1, int(np.ceil(3 * max(sigma_x, sigma_y))))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    kernel = np.exp(-0.5 * ((along / sigma_x) ** 2 + (across / sigma_y) ** 2))
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
+
+
+def disc_kernel(radius: float) -> Image:
+    """A defocused point: a disc whose rim is smoothed over one pixel."""
+    reach = max(1, int(np.ceil(radius)))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
+
+
+def blur(x: Image, kernel: Image) -> Image:
+    """Convolve with a kernel, edges replicated."""
+    return np.asarray(cv2.filter2D(x, -1, kernel, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
+
+
+def downscale(x: Image, scale: int, interpolation: int) -> Image:
+    """Shrink by an integer factor."""
+    size = (x.shape[1] // scale, x.shape[0] // scale)
+    return np.asarray(cv2.resize(x, size, interpolation=interpolation), dtype=np.float32)
+
+
+def sensor_noise(x: Image, read: float, shot: float, rng: np.random.Generator) -> Image:
+    """Poisson-Gaussian noise in its normal approximation: variance read^2 + shot * x (Foi 2008, eq. 3)."""
+    if not read and not shot:
+        return x
+    sigma = np.sqrt(read**2 + shot * np.clip(x, 0, 1))
+    return np.asarray(x + rng.standard_normal(x.shape, dtype=np.float32) * sigma, dtype=np.float32)
+
+
+def salt_and_pepper(x: Image, share: float, rng: np.random.Generator) -> Image:
+    """Set a share of the pixels to black or white, half each."""
+    if not share:
+        return x
+    draw = rng.random(x.shape[:2])[..., None]
+    return np.where(draw < share / 2, np.float32(0), np.where(draw > 1 - share / 2, np.float32(1), x))
+
+
+def soft_chroma(x: Image, sigma_px: float) -> Image:
+    """Blur Cr and Cb and leave Y, as demosaicing does."""
+    if not sigma_px:
+        return x
+    ycc = cv2.cvtColor(x, cv2.COLOR_BGR2YCrCb)
+    ycc[..., 1:] = cv2.GaussianBlur(ycc[..., 1:], (0, 0), sigma_px)
+    return np.asarray(cv2.cvtColor(ycc, cv2.COLOR_YCrCb2BGR), dtype=np.float32)
+
+
+def denoise(x: Image, sigma_px: float) -> Image:
+    """The smoothing of a webcam's own image processor: a Gaussian mixed half with the image."""
+    if not sigma_px:
+        return x
+    return np.asarray(0.5 * (x + cv2.GaussianBlur(x, (0, 0), sigma_px)), dtype=np.float32)
+
+
+def sharpen(x: Image, amount: float) -> Image:
+    """Unsharp mask of one pixel; a flat image stays as it is."""
+    if not amount:
+        return x
+    return np.asarray(x + amount * (x - cv2.GaussianBlur(x, (0, 0), 1.0)), dtype=np.float32)
+
+
+def subsample_chroma(x: Image) -> Image:
+    """4:2:0: chroma at half the width and height, back by repeating; odd sides keep their last column and row."""
+    height, width = x.shape[:2]
+    ycc = cv2.cvtColor(x, cv2.COLOR_BGR2YCrCb)
+    half = cv2.resize(ycc[..., 1:], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    ycc[..., 1:] = np.repeat(np.repeat(half, 2, axis=0), 2, axis=1)[:height, :width]
+    return np.asarray(cv2.cvtColor(ycc, cv2.COLOR_YCrCb2BGR), dtype=np.float32)
+
+
+def jpeg(x: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Through the codec and back, 4:2:0, as one frame of an MJPEG stream."""
+    encoded = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)

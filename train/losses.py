@@ -1,0 +1,55 @@
+"""Terms of the losses, as pure functions of float tensors (B, 3, H, W), full scale 1."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 1e-3
+"""Of the Charbonnier penalty: errors below a quarter of a grey level count little."""
+
+
+def charbonnier(image: Tensor, truth: Tensor) -> Tensor:
+    """Charbonnier penalty of each sample, (B,): mean of sqrt(d^2 + eps^2) - eps (Lai et al. 2017)."""
+    return (torch.sqrt((image - truth) ** 2 + EPSILON**2) - EPSILON).flatten(1).mean(1)
+
+
+def relative(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
+    """Mean over samples of error / (reference + floor); both (B,).
+
+    With bicubic's error for reference, every sample counts by the share of it that is left, so that clean faces weigh
+    as much as dark ones; without it the noisy ones rule and the network learns to smooth what has no noise.
+    """
+    return (error / (reference.detach() + floor)).mean()
+
+
+def gradient(image: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the horizontal and vertical first differences, (B,)."""
+    d = image - truth
+    return d.diff(dim=2).abs().flatten(1).mean(1) + d.diff(dim=3).abs().flatten(1).mean(1)
+
+
+def focal_frequency(image: Tensor, truth: Tensor) -> Tensor:
+    """Focal frequency loss of each sample, (B,): squared spectral distance, weighted by itself (Jiang 2021, eq. 9)."""
+    distance = torch.fft.rfft2(image - truth, norm="ortho").abs() ** 2
+    weight = distance.detach().sqrt()
+    weight = weight / weight.amax(dim=(2, 3), keepdim=True).clamp_min(1e-8)
+    return (weight * distance).flatten(1).mean(1)
+
+
+def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """What the critic minimises: minus its estimate of the Wasserstein distance (Arjovsky 2017). Scores (B,)."""
+    return fake.mean() - real.mean()
+
+
+def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
+    """Mean of (|grad of a sample's score at its input|_2 - 1)^2, in float32 (Gulrajani et al. 2017, eq. 3).
+
+    The norm is over all channels and pixels of one sample. scores (B,), inputs (B, C, H, W) requiring grad.
+    """
+    (slope,) = torch.autograd.grad(scores.float().sum(), inputs, create_graph=True)
+    return ((slope.float().flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean absolute distance of the critic's features (Wang et al. 2018, eq. 3)."""
+    return torch.stack([F.l1_loss(f, r.detach()) for f, r in zip(fake, real, strict=True)]).mean()
