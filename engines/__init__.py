@@ -4,8 +4,10 @@ from engines.base import Engine
 from engines.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_tiers
 from engines.config import SwinIRConfig
 from engines.errors import BackendUnavailable, CacheError, CheckpointError, EngineError
+from engines.load import DEFAULT_TIER, load_engine
 
 __all__ = [
+    "DEFAULT_TIER",
     "BackendUnavailable",
     "CacheError",
     "Checkpoint",
@@ -14,6 +16,7 @@ __all__ = [
     "EngineError",
     "SwinIRConfig",
     "load_checkpoint",
+    "load_engine",
     "save_checkpoint",
     "shipped_tiers",
 ]
