@@ -1,19 +1,21 @@
 """How much noise a camera's frames carry, how it is spread over brightness, channels and neighbours, and over time.
 
 Training noise should look like a webcam's after its own image processing and compression, not like a sensor's. This
-measures what a recording shows. In each pair of consecutive frames, blocks of 16x16 pixels count when they are flat (so
-that motion changes little) and still (the difference's quarter means are small beside its own spread); there the
-difference of the pair, over the square root of 2, is noise. Blocks that are equal in both frames were copied by the codec: they say nothing and are counted apart. White
-noise in space and time has neighbour correlations of 0 and a correlation of successive differences of -0.5.
+measures what a recording shows. In each pair of consecutive frames, blocks of 16x16 pixels count when they are flat,
+so that motion changes little, and still, that is the difference's quarter means are small beside its own spread; there
+the difference of the pair, over the square root of 2, is noise. Blocks that are equal in both frames were copied by the
+codec: they say nothing and are counted apart. White noise in space and time has neighbour correlations of 0 and a
+correlation of successive differences of -0.5.
 
 Recordings that were compressed again show less noise than the camera gave: take every figure as a lower bound.
 
 usage: python benchmarks/camera_noise.py CLIP... [--json FILE]
 """
 
-import json
+import itertools
 import sys
 from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +103,7 @@ def measure(clip: Path, limit: int = 300) -> CameraNoise:
         std_ycrcb=[round(float(s), 2) for s in std[3:]],
         std_by_brightness={
             f"{low}-{high - 1}": round(float(y[(level >= low) & (level < high)].std() / np.sqrt(2)), 2)
-            for low, high in zip(BRIGHTNESS, BRIGHTNESS[1:], strict=False)
+            for low, high in itertools.pairwise(BRIGHTNESS)
             if ((level >= low) & (level < high)).sum() >= 20
         },
         correlation_right=correlation(y[:, :, :-1], y[:, :, 1:]),
@@ -120,7 +122,7 @@ def is_still(y: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def unevenness(y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Standard deviation of the 4x4 means of each block of (N, 16, 16): texture, with most of the noise averaged away."""
+    """Standard deviation of the 4x4 means of each block of (N, 16, 16): texture without most of the noise."""
     return np.asarray(y.reshape(-1, 4, 4, 4, 4).mean(axis=(2, 4)).std(axis=(1, 2)))
 
 
@@ -142,7 +144,7 @@ def single_frame_std(y: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(detail)) / 0.6745)
 
 
-def main(clips: Annotated[tuple[Path, ...], tyro.conf.Positional], json_file: Path | None = None) -> None:
+def main(clips: Annotated[tuple[Path, ...], tyro.conf.Positional], json: Path | None = None) -> None:
     """Print the noise of each clip, and write it as JSON."""
     found = [measure(clip) for clip in clips]
     for noise in found:
@@ -151,8 +153,8 @@ def main(clips: Annotated[tuple[Path, ...], tyro.conf.Positional], json_file: Pa
         )
         for name, value in list(asdict(noise).items())[4:]:
             print(f"  {name:26} {value}")
-    if json_file:
-        json_file.write_text(json.dumps([asdict(noise) for noise in found], indent=1) + "\n")
+    if json:
+        json.write_text(dumps([asdict(noise) for noise in found], indent=1) + "\n")
 
 
 if __name__ == "__main__":
