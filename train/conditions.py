@@ -41,11 +41,11 @@ def photograph(
     if condition.blur_px:
         x = cv2.GaussianBlur(x, (0, 0), condition.blur_px).astype(np.float32)
     size = (sharp.shape[1] // scale, sharp.shape[0] // scale)
-    x = cv2.resize(x, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    x = np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
     if condition.noise:
         sigma = np.sqrt(condition.noise**2 + SHOT_VARIANCE * np.clip(x, 0, 1))
         x = x + rng.standard_normal(x.shape, dtype=np.float32) * sigma
-    picture = np.clip(np.rint(x * 255), 0, 255).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.clip(np.rint(x * 255), 0, 255).astype(np.uint8)
     if condition.jpeg_quality is None:
         return picture
     encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, condition.jpeg_quality])[1]
@@ -57,7 +57,7 @@ def resized(
 ) -> NDArray[np.uint8]:
     """A face at another size, moved by a fraction of a pixel.
 
-    face: uint8 (H, W, 3) BGR. factor: at most 1. size: width, height of the result. shift: x, y in pixels of the result.
+    face: uint8 (H, W, 3) BGR. factor: at most 1. size: width, height of the result. shift: x, y in its pixels.
     The point p of the face (pixel centres at integers) lands on (p + 0.5) * factor - 0.5 + shift.
     """
     moved = np.array([[1, 0, shift[0] / factor], [0, 1, shift[1] / factor]])
@@ -67,7 +67,7 @@ def resized(
 
 
 def random_walk(frames: int, step: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Positions (frames, 2) of a face that moves by `step` in a random direction each frame; the newest, first, is 0."""
+    """Positions (frames, 2), newest first and at 0, of a face that moves by `step` in a random direction each frame."""
     angle = rng.uniform(0, 2 * np.pi, frames)
     steps = step * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     steps[0] = 0

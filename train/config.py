@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engines import SwinIRConfig
 from train.degradation import DegradationConfig
@@ -44,8 +44,6 @@ class LossConfig:
     """Focal frequency loss (Jiang et al. 2021)."""
     magnitude: float = 0.0
     """Keeps the body's features small, for half precision."""
-    consistency: float = 0.0
-    """Two noisy draws of one face must give one output."""
     adversarial: float = 0.0
     """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic."""
     feature: float = 0.0
@@ -98,8 +96,10 @@ class TrainConfig:
     """Processes that make samples; 0 makes them in the main one."""
     threads: int = 0
     """torch's CPU threads; 0 leaves its choice."""
-    amp: bool = False
-    """Mixed precision: bfloat16 on a CPU, float16 with a scaled loss on CUDA."""
+    amp: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the forward passes; fp16 (CUDA only) scales the loss."""
+    device: str = "cpu"
+    """cpu, or cuda."""
     log_every: int = 100
     test_every: int = 1000
     save_every: int = 500

@@ -146,9 +146,8 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         steps = rng.normal(size=(self.frames, 2)) * step * self.scale * SUPERSAMPLING
         steps[0] = 0
         limit = self.data.motion_px * self.scale * SUPERSAMPLING
-        return np.rint(np.clip(np.cumsum(np.clip(steps, -limit, limit), axis=0), -2 * limit, 2 * limit)).astype(
-            np.int64
-        )
+        path = np.cumsum(np.clip(steps, -limit, limit), axis=0)
+        return np.asarray(np.rint(np.clip(path, -2 * limit, 2 * limit)), dtype=np.int64)
 
     def _iris_steps(self, large: "Rendered", rng: np.random.Generator) -> list[NDArray[np.uint8]]:
         """One rendering for each frame: the eye may have moved or closed in its socket at some frame of the clip."""

@@ -36,7 +36,7 @@ class Patches:
     """uint8 (n, 48*scale, 64*scale, 3)."""
 
 
-def test_patches(
+def eye_patches(
     faces: list[Face], condition: str, *, frames: int, scale: int = 2, interocular_px: float = 64, step: float = 0.5
 ) -> Patches:
     """Photograph every face and cut its eyes. The same seed gives the newest frame the same noise for every T."""
@@ -55,7 +55,7 @@ def test_patches(
         assert sharp is not None
         picture = np.concatenate(taken, axis=2)
         for eye in ((face.eyes + 0.5) * factor - 0.5 + shift) / scale:
-            x, y = (int(round(float(c - w / 2))) for c, w in zip(eye, WINDOW, strict=True))
+            x, y = (round(float(c - w / 2)) for c, w in zip(eye, WINDOW, strict=True))
             x, y = max(0, min(x, picture.shape[1] - WINDOW[0])), max(0, min(y, picture.shape[0] - WINDOW[1]))
             lr.append(picture[y : y + WINDOW[1], x : x + WINDOW[0]])
             hr.append(sharp[scale * y : scale * (y + WINDOW[1]), scale * x : scale * (x + WINDOW[0])])
@@ -94,12 +94,12 @@ def mean_scores(patches: Patches, enhance: Enhance) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def evaluate(model: SwinIR, val_dir: Path, *, limit: int | None = None, step: float = 0.5) -> Table:
+def evaluate(model: SwinIR, val_dir: Path, *, every: int = 1, step: float = 0.5) -> Table:
     """{"clean" | "webcam" | "dark": {"tier" | "bicubic" | "lanczos": {"psnr_rgb", "psnr_y", "ssim"}}}."""
-    faces = load_labelled(val_dir)[:limit] if limit is None else load_labelled(val_dir)[:: max(1, 73 // limit)]
+    faces = load_labelled(val_dir)[::every]
     scale, table = model.config.scale, {}
     for condition in CONDITIONS:
-        patches = test_patches(faces, condition, frames=model.config.frames, scale=scale, step=step)
+        patches = eye_patches(faces, condition, frames=model.config.frames, scale=scale, step=step)
         table[condition] = {
             "tier": mean_scores(patches, network(model)),
             "bicubic": mean_scores(patches, interpolation(cv2.INTER_CUBIC, scale)),
@@ -108,7 +108,7 @@ def evaluate(model: SwinIR, val_dir: Path, *, limit: int | None = None, step: fl
     return table
 
 
-def print_table(table: Table, name: str) -> str:
+def as_text(table: Table, name: str) -> str:
     """The table for people."""
     lines = [f"{'condition':10}{'method':12}{'RGB dB':>8}{'Y dB':>8}{'SSIM':>8}"]
     for condition, methods in table.items():

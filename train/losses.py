@@ -19,7 +19,7 @@ def relative(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
     With bicubic's error for reference, every sample counts by the share of it that is left, so that clean faces weigh
     as much as dark ones; without it the noisy ones rule and the network learns to smooth what has no noise.
     """
-    return (error / (reference.detach() + floor)).mean()
+    return torch.mean(error / (reference.detach() + floor))
 
 
 def gradient(image: Tensor, truth: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
     The norm is over all channels and pixels of one sample. scores (B,), inputs (B, C, H, W) requiring grad.
     """
     (slope,) = torch.autograd.grad(scores.float().sum(), inputs, create_graph=True)
-    return ((slope.float().flatten(1).norm(dim=1) - 1) ** 2).mean()
+    return (torch.linalg.vector_norm(slope.float().flatten(1), dim=1) - 1).square().mean()
 
 
 def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -1,0 +1,122 @@
+"""Labelled faces, sharp and large: the truth that every figure is measured against."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import DataError
+
+CORNERS = (33, 133, 362, 263)
+"""Face Mesh points: the image-left eye's outer and inner corner, the image-right eye's inner and outer one."""
+IRIS_CENTRES = (468, 473)
+IRIS_RIMS = ((469, 470, 471, 472), (474, 475, 476, 477))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledFace:
+    """A sharp face with its eyes. Points are x, y in its pixels, centres at integers, image-left eye first."""
+
+    name: str
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), BGR."""
+    corners: NDArray[np.float64]
+    """float64 (4, 2), in the order of CORNERS."""
+    pupils: NDArray[np.float64]
+    """float64 (2, 2)."""
+    rims: NDArray[np.float64]
+    """float64 (2, K, 2): points on the rim of each iris."""
+    box: tuple[int, int, int, int]
+    """The face: left, top, right, bottom."""
+
+    @property
+    def interocular_px(self) -> float:
+        return float(np.hypot(*(self.pupils[1] - self.pupils[0])))
+
+
+class Mesh:
+    """MediaPipe's Face Mesh with iris on single pictures. Close it, or use face_mesh()."""
+
+    def __init__(self) -> None:
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+
+        self._mesh: Any = FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        """float64 (478, 2), x, y in pixels of a uint8 (H, W, 3) BGR image; None when no face is found."""
+        faces = self._mesh.process(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).multi_face_landmarks
+        if not faces:
+            return None
+        height, width = image.shape[:2]
+        return np.array([[p.x * width - 0.5, p.y * height - 0.5] for p in faces[0].landmark])
+
+    def close(self) -> None:
+        self._mesh.close()
+
+
+@contextmanager
+def face_mesh() -> Iterator[Mesh]:
+    """A Mesh that is closed at the end."""
+    mesh = Mesh()
+    try:
+        yield mesh
+    finally:
+        mesh.close()
+
+
+def load_faces(folder: Path, mesh: Mesh, limit: int | None = None) -> list[LabelledFace]:
+    """Read labelled faces: FOLDER/val.json, FOLDER/manifest.json or FOLDER.json, and the images that it names.
+
+    Each row has "file", and where there are hand labels "pupil_px" (2 points) and "iris_rim_px" (2 lists of points);
+    what is not labelled is the mesh's own answer on the sharp picture. With a limit, faces are taken evenly over the
+    manifest. Faces without a mesh are left out. Raises DataError: no manifest, unreadable image, no usable face.
+    """
+    folder = Path(folder)
+    manifests = (folder / "val.json", folder / "manifest.json", folder.with_suffix(".json"))
+    manifest = next((path for path in manifests if path.is_file()), None)
+    if manifest is None:
+        raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")
+    try:
+        rows = json.loads(manifest.read_text())
+        chosen = np.unique(np.linspace(0, len(rows) - 1, limit or len(rows)).round().astype(int))
+        found = [_load(manifest.parent, rows[i], mesh) for i in chosen]
+    except (ValueError, KeyError, TypeError, IndexError) as err:
+        raise DataError(f"{manifest}: not a manifest of labelled faces: {err!r}; see --help for its keys") from err
+    faces = [face for face in found if face is not None]
+    if not faces:
+        raise DataError(f"{manifest}: expected pictures with a face, found none; give other pictures")
+    return faces
+
+
+def _load(root: Path, row: dict[str, Any], mesh: Mesh) -> LabelledFace | None:
+    path = root / str(row["file"])
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{path}: expected an image, cannot be read; remove its row from the manifest")
+    return label(path.stem, np.asarray(image, np.uint8), mesh, row.get("pupil_px"), row.get("iris_rim_px"))
+
+
+def label(
+    name: str, image: NDArray[np.uint8], mesh: Mesh, pupils: object = None, rims: object = None
+) -> LabelledFace | None:
+    """A face with its hand labels where given, else with the mesh's answer; None when the mesh finds no face."""
+    points = mesh(image)
+    if points is None:
+        return None
+    (left, top), (right, bottom) = np.maximum(points.min(axis=0), 0).astype(int), points.max(axis=0).astype(int)
+    return LabelledFace(
+        name=name,
+        image=image,
+        corners=points[list(CORNERS)],
+        pupils=np.asarray(points[list(IRIS_CENTRES)] if pupils is None else pupils, np.float64).reshape(2, 2),
+        rims=np.asarray([points[list(rim)] for rim in IRIS_RIMS] if rims is None else rims, np.float64).reshape(
+            2, -1, 2
+        ),
+        box=(int(left), int(top), int(right), int(bottom)),
+    )

@@ -1,0 +1,143 @@
+"""A face as the test camera sees it, the eye windows that the daemon would cut, and the picture a tracker gets."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.benefit.faces import LabelledFace
+from train.conditions import CONDITIONS, photograph, random_walk, resized
+
+LADDER = ((48, 32), (64, 48), (96, 64), (128, 96))
+"""The daemon's eye windows, width by height in camera pixels."""
+EYE_SHARE = 1.8
+"""A window is at least this many eye widths wide."""
+WALK_PX = 0.5
+"""Motion between two frames of a moving face, in camera pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """A picture of a scene at some scale: what a consumer reads."""
+
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), BGR."""
+    scale: float
+    """Pixels of this picture for one camera pixel."""
+    scene: "Scene"
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where points of the face (..., 2) lie in this picture."""
+        scene = self.scene
+        sharp = (points + 0.5) * scene.factor - 0.5 + np.asarray(scene.shift)
+        return np.asarray((sharp + 0.5) * self.scale / 2 - 0.5)
+
+    @property
+    def interocular_px(self) -> float:
+        return self.scene.face.interocular_px * self.scene.factor * self.scale / 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One face, at one size, in one condition."""
+
+    face: LabelledFace
+    factor: float
+    """Pixels of the sharp x2 picture for one pixel of the face."""
+    shift: tuple[float, float]
+    """Of the face in the sharp picture, in its pixels."""
+    sharp: NDArray[np.uint8]
+    """uint8 (2h, 2w, 3): the undegraded face at twice the camera's resolution."""
+    moving: NDArray[np.uint8]
+    """uint8 (T, h, w, 3): the camera's frames, newest first, of a face that walks by WALK_PX a frame."""
+    still: NDArray[np.uint8]
+    """uint8 (T, h, w, 3): the same newest frame after frames of a face that did not move."""
+    windows: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
+    """x, y, width, height of each eye's window in camera pixels; it may reach outside."""
+
+    def truth(self) -> View:
+        """The sharp picture."""
+        return View(image=self.sharp, scale=2.0, scene=self)
+
+    def raw(self) -> View:
+        """The newest frame as the camera gave it."""
+        return View(image=self.moving[0], scale=1.0, scene=self)
+
+    def patches(self, frames: int, *, still: bool = False) -> NDArray[np.uint8]:
+        """Both eyes as an engine takes them: uint8 (2, h, w, 3 * frames), newest first."""
+        return np.stack([cut((self.still if still else self.moving)[:frames], window) for window in self.windows])
+
+    def enhanced(self, patches: NDArray[np.uint8]) -> View:
+        """Enhanced eyes, uint8 (2, 2h, 2w, 3), in their places on the bicubic x2 of the frame."""
+        frame = self.moving[0]
+        image = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        for (x, y, width, height), patch in zip(self.windows, patches, strict=True):
+            left, top = max(x, 0), max(y, 0)
+            right, bottom = min(x + width, frame.shape[1]), min(y + height, frame.shape[0])
+            image[2 * top : 2 * bottom, 2 * left : 2 * right] = patch[
+                2 * (top - y) : 2 * (bottom - y), 2 * (left - x) : 2 * (right - x)
+            ]
+        return View(image=np.asarray(image, np.uint8), scale=2.0, scene=self)
+
+
+def photographed(
+    face: LabelledFace, interocular_px: float, condition: str, frames: int, rng: np.random.Generator
+) -> Scene:
+    """Photograph a face at a random sub-pixel shift.
+
+    interocular_px: in the camera's pixels. condition: a key of CONDITIONS. frames: T, how many are taken.
+    """
+    factor = 2 * interocular_px / face.interocular_px
+    height, width = (int(side * factor) // 2 * 2 for side in face.image.shape[:2])
+    shift = rng.uniform(-1, 1, 2)
+    taken: dict[bool, list[NDArray[np.uint8]]] = {}
+    newest = photograph(sharp := resized(face.image, factor, (width, height), _pair(shift)), CONDITIONS[condition], rng)
+    for walk, step in ((True, 2 * WALK_PX), (False, 0.0)):
+        taken[walk] = [newest]
+        for offset in random_walk(frames, step, rng)[1:]:
+            older = resized(face.image, factor, (width, height), _pair(shift + offset)) if walk else sharp
+            taken[walk].append(photograph(older, CONDITIONS[condition], rng))
+    scene = Scene(
+        face=face,
+        factor=factor,
+        shift=_pair(shift),
+        sharp=sharp,
+        moving=np.stack(taken[True]),
+        still=np.stack(taken[False]),
+        windows=((0, 0, 0, 0), (0, 0, 0, 0)),
+    )
+    corners = scene.raw().at(face.corners)
+    left, right = (corners[:2], corners[2:])
+    size = window_size(max(float(np.hypot(*(eye[1] - eye[0]))) for eye in (left, right)))
+    return Scene(
+        face=face,
+        factor=factor,
+        shift=scene.shift,
+        sharp=sharp,
+        moving=scene.moving,
+        still=scene.still,
+        windows=(_around(left, size), _around(right, size)),
+    )
+
+
+def window_size(eye_width_px: float) -> tuple[int, int]:
+    """The smallest window of the ladder that holds an eye of this width with its surroundings."""
+    return next((size for size in LADDER if size[0] >= EYE_SHARE * eye_width_px), LADDER[-1])
+
+
+def cut(frames: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Cut a window from frames (T, H, W, 3) and stack it on channels: uint8 (h, w, 3T); replicated outside."""
+    x, y, width, height = window
+    rows = np.clip(np.arange(y, y + height), 0, frames.shape[1] - 1)
+    columns = np.clip(np.arange(x, x + width), 0, frames.shape[2] - 1)
+    return frames[:, rows][:, :, columns].transpose(1, 2, 0, 3).reshape(height, width, -1)
+
+
+def _around(eye: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    x, y = np.rint(eye.mean(axis=0) + 0.5 - np.divide(size, 2)).astype(int)
+    return int(x), int(y), size[0], size[1]
+
+
+def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
