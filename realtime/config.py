@@ -59,6 +59,8 @@ class PublisherConfig:
     """ZeroMQ endpoint to bind. Off-host endpoints need keys."""
     keys: Path | None = None
     """Folder made by `catchlight keys`: the server's CURVE key pair and the clients allowed."""
+    i_consent_to_sending_my_face_in_clear: bool = False
+    """Allow an off-host endpoint without keys: anyone who connects sees the face, and anyone on the way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +102,7 @@ class SubscribeConfig:
     timeout_s: float = 10.0
     """Give up when nothing arrives for this long."""
     keys: Path | None = None
-    """Folder with this client's CURVE key pair and the server's public key, made by `catchlight keys`."""
+    """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
