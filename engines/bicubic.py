@@ -59,7 +59,7 @@ def taps(phase: int, scale: int) -> tuple[int, NDArray[np.float32]]:
 def _weighted(neighbours: Iterable[NDArray[np.float32]], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     pairs = zip(neighbours, weights, strict=True)
     x, weight = next(pairs)
-    total = x * weight
+    total: NDArray[np.float32] = x * weight
     for x, weight in pairs:
         total += x * weight
     return total

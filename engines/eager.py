@@ -32,4 +32,5 @@ class EagerEngine(Engine):
         except RuntimeError as err:
             raise EngineError(f"eager: {err}; choose another engine or a smaller window") from err
         y_NHWC = (y_NCHW.permute(0, 2, 3, 1).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-        return y_NHWC.contiguous().numpy()
+        output: NDArray[np.uint8] = y_NHWC.contiguous().numpy()
+        return output

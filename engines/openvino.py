@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU: the stock engine where the native one cannot run."""
+
+import logging
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+# OpenVINO's own import looks up an analytics host through this module. Without it, it calls nobody.
+if "openvino" not in sys.modules:
+    sys.modules["openvino_telemetry"] = cast(ModuleType, None)
+
+from openvino import Core, InferRequest, get_version
+
+from engines.base import Engine
+from engines.cache import EngineCache, cache_key, cpu_name
+from engines.checkpoint import Checkpoint
+from engines.errors import BackendUnavailable, CacheError, EngineError
+from engines.openvino_graph import build_graph
+
+GRAPH = 1
+"""Raise it with every change to openvino_graph.py: compiled models of an older graph are then not used."""
+
+MAX_SHAPES = 8
+
+log = logging.getLogger(__name__)
+
+
+class OpenVINOEngine(Engine):
+    """Compiles the network for each shape when it first appears, in float32, and keeps it on disk.
+
+    threads: CPU threads; 0 lets OpenVINO choose. cache: folder of compiled models; None: the user's cache folder.
+    """
+
+    name = "openvino"
+
+    def __init__(self, checkpoint: Checkpoint, *, threads: int = 0, cache: Path | None = None) -> None:
+        self.tier, self.sha256 = checkpoint.name, checkpoint.sha256
+        self.frames, self.scale = checkpoint.config.frames, checkpoint.config.scale
+        self._checkpoint, self._cache = checkpoint, EngineCache(cache)
+        self._options: dict[str, Any] = {
+            # Without this hint a CPU with bfloat16 silently computes in it.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+        } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        self._requests: OrderedDict[tuple[int, ...], InferRequest] = OrderedDict()
+        try:
+            self._core = Core()
+            if "CPU" not in self._core.available_devices:
+                raise BackendUnavailable("openvino: it has no CPU plugin here; install the openvino wheel again")
+        except RuntimeError as err:
+            raise BackendUnavailable(f"openvino: {err}") from err
+
+    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        try:
+            request = self._requests.pop(batch.shape, None) or self._compile(batch.shape)
+            self._requests[batch.shape] = request
+            if len(self._requests) > MAX_SHAPES:
+                self._requests.popitem(last=False)
+            output: NDArray[np.uint8] = request.infer([batch], share_inputs=True, share_outputs=False)[0]
+        except RuntimeError as err:
+            raise EngineError(f"openvino: {str(err).strip()}; choose another engine") from err
+        return output
+
+    def _compile(self, shape: tuple[int, ...]) -> InferRequest:
+        facts = {
+            "backend": self.name,
+            "cpu": cpu_name(),
+            "graph": GRAPH,
+            "openvino": get_version(),
+            "options": sorted(self._options.items()),
+            "shape": shape,
+            "weights": self.sha256,
+        }
+        key = cache_key(facts)
+        if found := self._cache.load(key):
+            try:
+                return self._core.import_model(found[0], "CPU", self._options).create_infer_request()
+            except RuntimeError as err:
+                self._cache.reject(key, str(err).strip())
+        compiled = self._core.compile_model(build_graph(self._checkpoint, *shape[:3]), "CPU", self._options)
+        try:
+            self._cache.save(key, compiled.export_model().getvalue(), facts)
+        except CacheError as err:
+            log.warning("openvino: %s", err)
+        return compiled.create_infer_request()
+
+    def close(self) -> None:
+        self._requests.clear()
