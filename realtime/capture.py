@@ -1,0 +1,54 @@
+"""cv2.VideoCapture, kept quiet: what it cannot do is said by our own errors, not on its standard error."""
+
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# OpenCV reads these once, when it first needs them, and offers no other way to set them.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")  # seconds that a read waits; ten by default
+
+HIGHEST_FPS = 1000.0
+
+
+class Capture:
+    """An open device, file or stream, read frame by frame. Check opened before anything else."""
+
+    def __init__(self, source: int | str, backend: int, parameters: tuple[int, ...] = ()) -> None:
+        """source: a device's number, a path or a URL. parameters: property, value, property, value, ..."""
+        cv2.setLogLevel(0)
+        self._capture = cv2.VideoCapture(source, backend, parameters)
+
+    @property
+    def opened(self) -> bool:
+        return self._capture.isOpened()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second as the source states them; None when it states none, or nonsense."""
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        return fps if 0 < fps <= HIGHEST_FPS else None
+
+    def set(self, settings: dict[int, float]) -> None:
+        """Ask for properties in this order; the source may do otherwise."""
+        for setting, value in settings.items():
+            self._capture.set(setting, value)
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next image, uint8 (H, W, 3) BGR; None at the end or when the source failed."""
+        try:
+            image: Any
+            got, image = self._capture.read()
+        except cv2.error:  # a damaged picture: as good as none
+            return None
+        return image if got else None
+
+    def skip(self) -> bool:
+        """Pass over the next image; False at the end."""
+        return self._capture.grab()
+
+    def close(self) -> None:
+        self._capture.release()

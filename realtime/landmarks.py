@@ -1,0 +1,89 @@
+"""Finds the face: MediaPipe Face Mesh with irises, from a frame to landmarks in camera pixels.
+
+mediapipe 0.10.21 carries its models in its wheel; nothing is downloaded, nobody is called.
+"""
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from realtime.frames import Frame, Landmarks
+
+# Read by mediapipe's logging when its library is loaded, and settable in no other way: 2 lets errors through.
+os.environ.setdefault("GLOG_minloglevel", "2")
+IDLE_TALK = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl")
+"""How TensorFlow Lite's and MediaPipe's lines below errors begin. GLOG_minloglevel does not reach all of them."""
+
+
+class FaceMesh:
+    """The landmarks of one face per frame: the largest at first, then the same one for as long as it is seen.
+
+    A context manager; calls come from one thread, with the frames in their order, since it tracks.
+    """
+
+    def __init__(self) -> None:
+        self._mesh: Any = None
+        self._found_one = False
+
+    def __enter__(self) -> Self:
+        # Imported here: half a second that nobody should pay who only wants the types.
+        with _without_chatter(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # protobuf's about its own age
+            from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
+
+            self._mesh = MediaPipeFaceMesh(refine_landmarks=True, max_num_faces=1)
+            # Its threads print while they load the models: let them do that here, on a picture without a face.
+            self._mesh.process(np.zeros((64, 64, 3), np.uint8))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._mesh.close()
+        self._mesh = None
+
+    def __call__(self, frame: Frame) -> Landmarks | None:
+        """The face in the frame, or None when there is none."""
+        if self._mesh is None:
+            raise ValueError("FaceMesh: expected to be entered before it is called; use `with FaceMesh() as face_mesh`")
+        height, width = frame.image.shape[:2]
+        image = cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)
+        # The first face wakes the second half of the graph, and that prints too.
+        with nullcontext() if self._found_one else _without_chatter():
+            found = self._mesh.process(image).multi_face_landmarks
+        if not found:
+            return None
+        self._found_one = True
+        # MediaPipe measures in fractions of the image from its outer edge, which is at -0.5 in our pixels.
+        points = np.array([(point.x, point.y) for point in found[0].landmark], np.float32)
+        return Landmarks(points=points * np.array([width, height], np.float32) - np.float32(0.5))
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what is printed on standard error, natively too, and then print all of it that is not idle talk."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            kept.seek(0)
+            for line in kept:
+                if failed or not IDLE_TALK.match(line):
+                    os.write(2, line)

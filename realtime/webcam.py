@@ -1,0 +1,131 @@
+"""A camera on this machine, or a live stream from another, through OpenCV."""
+
+import re
+import sys
+from pathlib import Path
+from time import monotonic, monotonic_ns, time_ns
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.capture import Capture
+from realtime.config import CameraConfig
+from realtime.errors import CameraLost, CameraNotFound
+from realtime.frames import Frame
+from realtime.watchdog import State
+
+BY_ID = Path("/dev/v4l/by-id")
+FIRST_FRAME_S = 5.0
+"""Webcams need up to seconds for their first frame."""
+STREAM_TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000)
+
+
+def device_numbers() -> list[int]:
+    """Numbers under which cameras may be found: on Linux those of /dev/video*, elsewhere the first four."""
+    if sys.platform != "linux":
+        return [0, 1, 2, 3]
+    return sorted(int(path.name[5:]) for path in Path("/dev").glob("video*") if path.name[5:].isdigit())
+
+
+def identity_of(number: int, by_id: Path = BY_ID) -> str:
+    """A source that means this very camera after it was unplugged and came back under another number.
+
+    That is its link in /dev/v4l/by-id, made of maker, model and serial number; where there is none, the number.
+    """
+    for link in sorted(by_id.glob("*")):
+        if link.resolve().name == f"video{number}":
+            return str(link)
+    return str(number)
+
+
+def device_number(source: str) -> int | None:
+    """The number of the camera that a source means: "0", "/dev/video0" or a link to it; None when it means none."""
+    if source.isdecimal():
+        return int(source)
+    match = re.fullmatch(r"/dev/video(\d+)", str(Path(source).resolve()))
+    return int(match[1]) if match else None
+
+
+class Webcam:
+    """Frames as they come. Opens the device or stream and waits for its first frame."""
+
+    state: State = "ok"
+
+    def __init__(self, source: str, config: CameraConfig) -> None:
+        """source: a camera's number, a device's path or a URL. Raises CameraNotFound when it gives no frame."""
+        self.identity, self._capture = _open_stream(source) if "://" in source else _open_device(source, config)
+        # A URL may carry a password.
+        self.name = re.sub(r"//[^/@]*@", "//", self.identity) if "://" in source else f"camera {self.identity}"
+        image = self._wait_for_image()
+        if image is None:
+            self._capture.close()
+            raise CameraNotFound(
+                f"{self.name}: expected frames, got none within {FIRST_FRAME_S:g} s; is it in use by another program?"
+            )
+        self.height, self.width = image.shape[:2]
+        self.fps = self._capture.fps or config.fps
+        self._seq = 0
+        self._stopped = False
+
+    def _wait_for_image(self) -> NDArray[np.uint8] | None:
+        deadline = monotonic() + FIRST_FRAME_S
+        image = self._capture.read() if self._capture.opened else None
+        while image is None and self._capture.opened and monotonic() < deadline:
+            image = self._capture.read()
+        return image
+
+    def read(self) -> Frame | None:
+        """The next frame; None after stop(). Raises CameraLost when the camera gives none any more."""
+        if self._stopped:
+            return None
+        image = self._capture.read()
+        captured_ns, captured_utc_ns = monotonic_ns(), time_ns()
+        if image is None:
+            raise CameraLost(f"{self.name}: expected a frame, got none; was it unplugged?")
+        frame = Frame(
+            seq=self._seq, captured_ns=captured_ns, captured_utc_ns=captured_utc_ns, ts_source="read", image=image
+        )
+        self._seq += 1
+        return frame
+
+    def stop(self) -> None:
+        """End reading; for any thread. A read under way ends with its frame or its timeout."""
+        self._stopped = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._capture.close()
+
+
+def _open_stream(url: str) -> tuple[str, Capture]:
+    return url, Capture(url, cv2.CAP_FFMPEG, STREAM_TIMEOUTS)
+
+
+def _open_device(source: str, config: CameraConfig) -> tuple[str, Capture]:
+    number = device_number(source)
+    if number is None or (sys.platform == "linux" and number not in device_numbers()):
+        found = ", ".join(map(str, device_numbers())) or "none"
+        raise CameraNotFound(
+            f"source {source}: expected a camera's number, a video file, a stream's URL or demo, got nothing of that "
+            f"name (cameras found: {found}); plug it in or name another --source"
+        )
+    capture = Capture(number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+    capture.set(
+        {
+            # The pixel format first: on many cameras it decides which sizes and rates there are.
+            cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*("MJPG" if config.pixel_format == "mjpg" else "YUYV")),
+            cv2.CAP_PROP_FRAME_WIDTH: config.width,
+            cv2.CAP_PROP_FRAME_HEIGHT: config.height,
+            cv2.CAP_PROP_FPS: config.fps,
+            cv2.CAP_PROP_BUFFERSIZE: 1,  # a queue of frames in the driver is nothing but delay
+        }
+    )
+    return identity_of(number), capture
