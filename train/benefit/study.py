@@ -1,0 +1,113 @@
+"""Every method, read by every consumer, on every face, at every size, in every condition: the numbers themselves."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.benefit.faces import LabelledFace
+from train.benefit.method import Method
+from train.benefit.scene import View, photographed
+from train.conditions import CONDITIONS
+from train.metrics import scores
+
+SIZES_PX = (30, 45, 60, 80)
+HIGHER_IS_BETTER = ("limbus_sharpness", "psnr_rgb", "psnr_y", "ssim")
+
+
+class Consumer(Protocol):
+    """Something that a tracker does with a picture."""
+
+    name: str
+
+    def read(self, view: View) -> NDArray[np.float64]:
+        """Its answer on a picture."""
+
+    def compare(self, reading: NDArray[np.float64], truth: NDArray[np.float64], view: View) -> dict[str, float]:
+        """Quantities of that answer beside its own answer on the sharp picture."""
+
+
+class Key(NamedTuple):
+    """What one column of numbers is about."""
+
+    quantity: str
+    condition: str
+    interocular_px: int
+    method: str
+    motion: str
+    """walk: the face moves; still: it does not. One-frame methods are only measured under walk: it is the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """The numbers."""
+
+    faces: list[str]
+    values: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
+    """One value for each face, NaN where there is none."""
+
+    def put(self, key: Key, face: int, value: float) -> None:
+        """Store one number."""
+        self.values.setdefault(key, np.full(len(self.faces), np.nan))[face] = value
+
+    def get(self, key: Key) -> NDArray[np.float64]:
+        """One value for each face; a one-frame method's numbers serve for a still face too."""
+        found = self.values.get(key)
+        return self.values[key._replace(motion="walk")] if found is None else found
+
+
+def conduct(
+    faces: Sequence[LabelledFace],
+    methods: Sequence[Method],
+    consumers: Sequence[Consumer],
+    *,
+    sizes_px: Iterable[int] = SIZES_PX,
+    conditions: Iterable[str] = tuple(CONDITIONS),
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Study:
+    """Photograph every face and ask every consumer.
+
+    A face is left out at sizes that it would have to be enlarged for. Random numbers depend on (seed, face, size,
+    condition) alone: a method more or a face less changes no other number.
+    """
+    study = Study(faces=[face.name for face in faces])
+    frames = max(method.frames for method in methods)
+    for size in sizes_px:
+        large = [i for i, face in enumerate(faces) if face.interocular_px >= 2 * size]
+        for condition in conditions:
+            progress(f"{condition}, {size} px, {len(large)} faces")
+            number = list(CONDITIONS).index(condition)
+            scenes = [
+                photographed(faces[i], size, condition, frames, np.random.default_rng([seed, i, size, number]))
+                for i in large
+            ]
+            truths = [[consumer.read(scene.truth()) for consumer in consumers] for scene in scenes]
+            for method in methods:
+                for motion in ("walk", "still") if method.frames > 1 else ("walk",):
+                    for i, truth, view in zip(large, truths, method.views(scenes, still=motion == "still"), strict=True):
+                        for quantity, value in _ask(consumers, truth, view).items():
+                            study.put(Key(quantity, condition, size, method.name, motion), i, value)
+    return study
+
+
+def _ask(consumers: Sequence[Consumer], truth: list[NDArray[np.float64]], view: View) -> dict[str, float]:
+    found: dict[str, float] = {} if view.scale == 1 else eye_scores(view)
+    for consumer, reference in zip(consumers, truth, strict=True):
+        found |= consumer.compare(consumer.read(view), reference, view)
+    return found
+
+
+def eye_scores(view: View) -> dict[str, float]:
+    """PSNR and SSIM of the eyes' windows against the sharp picture, mean over both eyes."""
+    each = [scores(_piece(view.image, window), _piece(view.scene.sharp, window)) for window in view.scene.windows]
+    return {name: float(np.mean([eye[name] for eye in each])) for name in each[0]}
+
+
+def _piece(image: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    x, y, width, height = (2 * side for side in window)
+    return image[max(y, 0) : y + height, max(x, 0) : x + width]
+
+
