@@ -1,0 +1,83 @@
+"""The command line: `catchlight` or `python -m realtime`.
+
+Exit codes:
+  0    ended as asked: the source ended, the time or the count was reached
+  1    something else went wrong, such as a report that cannot be written
+  2    the command line or the configuration cannot be used
+  3    the camera, file or stream cannot be opened, or was lost
+  4    the engine or its weights cannot be used, or failed
+  5    the stream cannot be published or received, or nothing came
+  128 + N  ended by signal N, cleanly: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import tyro
+
+from engines import EngineError
+from realtime.config import Config, DoctorConfig, SubscribeConfig
+from realtime.errors import CameraError, RealtimeError, StreamError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run(Config):
+    """Stream enhanced eyes from a camera until the source ends, the time is up or Ctrl-C comes."""
+
+    verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
+    """Log what is done, not only what goes wrong."""
+
+
+def run(config: Run) -> int:
+    """Stream enhanced eyes from a camera until the source ends, the time is up or Ctrl-C comes."""
+    _log_to_stderr(logging.INFO if config.verbose else logging.WARNING)
+    from realtime import daemon  # what it needs takes a second to import
+
+    return daemon.run(config)
+
+
+def subscribe(config: SubscribeConfig) -> int:
+    """Watch a stream from the side of a gaze tracker: rate, latency, drops; save its patches."""
+    _log_to_stderr(logging.ERROR)
+    from realtime.subscribe import subscribe
+
+    return subscribe(config)
+
+
+def doctor(config: DoctorConfig) -> int:
+    """Show what this machine can do: cameras, iris size, engines, tiers, versions."""
+    _log_to_stderr(logging.ERROR)
+    from realtime.doctor import examine
+
+    return examine(config)
+
+
+COMMANDS: Final[dict[str, Callable[..., int]]] = {"run": run, "subscribe": subscribe, "doctor": doctor}
+EXIT_CODES: Final = {ValueError: 2, CameraError: 3, EngineError: 4, StreamError: 5, RealtimeError: 1}
+"""The first that an error is an instance of."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="catchlight",
+            description="A plain webcam, made fit for eye tracking: enhanced eyes, live, over ZeroMQ.",
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+    except tuple(EXIT_CODES) as err:
+        print("catchlight: " + " ".join(str(err).split()), file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(err, kind))
+
+
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

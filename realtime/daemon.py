@@ -1,0 +1,138 @@
+"""The daemon: opens the parts, runs a session, leaves a report.
+
+Two threads work: one captures, the main one does all else. The landmarks of one frame beside the engine of another
+would take a third; a CPU engine uses every core by itself.
+"""
+
+import logging
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from engines import Engine, load_engine
+from engines.bicubic import BicubicEngine
+from realtime import report
+from realtime.bypass import Bypass
+from realtime.camera import open_camera
+from realtime.config import Config
+from realtime.crops import Cropper
+from realtime.display import Display
+from realtime.errors import RealtimeError
+from realtime.landmarks import FaceMesh
+from realtime.metrics import Metrics
+from realtime.publisher import Publisher
+from realtime.session import Parts, Session
+from realtime.signals import Stop, stopping
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> int:
+    """Stream until the source ends, config.seconds have passed or a signal comes; returns the exit code.
+
+    Writes config.report in any case. Raises CameraError, EngineError and StreamError, and ValueError for a
+    configuration that nothing can be done with.
+    """
+    if config.report is not None:
+        _check_can_write(config.report)
+    _log.info("configuration: %s", asdict(config))
+    metrics, facts = Metrics(), dict[str, Any](began_ns=_process_began_ns())
+    try:
+        with stopping() as stop:
+            _stream(config, metrics, facts, stop)
+        facts["outcome"] = "stopped" if stop else "ended"
+        return stop.exit_code
+    except Exception as err:
+        facts["outcome"] = f"{type(err).__name__}: {err}"
+        raise
+    finally:
+        facts["threads_left"] = threading.active_count() - 1
+        if config.report is not None:
+            _write_report(config.report, report.build(config, metrics, facts))
+
+
+def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop) -> None:
+    with ExitStack() as stack:
+        parts = _open_parts(config, stack)
+        engine, camera = parts.engine, parts.camera
+        facts |= {"source": camera.name, "frame_size": [camera.width, camera.height], "source_fps": camera.fps}
+        facts |= {"engine": engine.name, "tier": engine.tier, "model_sha256": engine.sha256}
+        facts |= {"passed_over": list(engine.passed_over)}
+        display = stack.enter_context(Display())
+        for reason in engine.passed_over:
+            display.say(f"passed over {reason}")
+        display.say(
+            f"{camera.name} {camera.width}x{camera.height} at {camera.fps:g} fps -> {engine.name}, tier {engine.tier} "
+            f"-> {parts.publisher.endpoint}"
+        )
+        session = Session(config, parts, metrics, display, stop)
+        try:
+            session.stream()
+        finally:
+            facts |= {"engine": engine.name, "tier": engine.tier} | session.use()
+
+
+def _open_parts(config: Config, stack: ExitStack) -> Parts:
+    """Open everything; what takes long at the same time, each in a thread of its own."""
+    publisher = stack.enter_context(Publisher(config.publisher))
+    with ThreadPoolExecutor(3, "open") as pool:
+        camera = pool.submit(open_camera, config.camera)
+        face_mesh = pool.submit(FaceMesh().__enter__)
+        engine = pool.submit(_open_engine, config)
+    for part in (camera, face_mesh, engine):
+        if part.exception() is None:
+            stack.push(part.result())
+    return Parts(
+        camera=camera.result(),
+        face_mesh=face_mesh.result(),
+        engine=engine.result(),
+        cropper=Cropper(config.crops, frames=engine.result().frames),
+        bypass=_bypass(config, engine.result()),
+        publisher=publisher,
+    )
+
+
+def _bypass(config: Config, engine: Engine) -> Bypass | None:
+    if config.engine.bypass == "never":
+        return None
+    return Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames))
+
+
+def _open_engine(config: Config) -> Engine:
+    """The engine, after its first work on every window size: the stream must not wait while it compiles one."""
+    choice, crops = config.engine, config.crops
+    engine = load_engine(choice.engine, choice.tier, threads=choice.threads)
+    shapes = [(2, height, width) for width, height in crops.ladder]
+    shapes += [(1, height, width) for width, height in crops.face_ladder] if crops.face else []
+    try:
+        for shape in shapes:
+            engine(np.zeros((*shape, 3 * engine.frames), np.uint8))
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def _process_began_ns() -> int:
+    """When this process was started, on the monotonic clock."""
+    return time.monotonic_ns() - max(0, time.time_ns() - int(psutil.Process().create_time() * 1e9))
+
+
+def _check_can_write(path: Path) -> None:
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"report {path}: expected a file in a folder that can be written; choose another path")
+
+
+def _write_report(path: Path, document: dict[str, Any]) -> None:
+    try:
+        report.write(path, document)
+    except OSError as err:
+        raise RealtimeError(f"report {path}: cannot be written: {err.strerror}; free some space") from err
