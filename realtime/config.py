@@ -1,6 +1,7 @@
 """One frozen data class for each part of the daemon, and Config, which holds them. The only source of defaults."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +32,16 @@ class CropConfig:
 
     face: bool = False
     """Cut and enhance the face too."""
-    ladder: tuple[tuple[int, int], ...] = ((48, 32), (64, 48), (96, 64), (128, 96))
+    ladder: tuple[tuple[int, int], ...] = ((48, 32), (64, 48), (96, 64), (128, 96), (160, 112), (192, 144), (256, 192))
     """Eye window sizes, width by height in camera pixels, smallest first; multiples of 16."""
-    face_size: int = 128
-    """Side of the face window in camera pixels; a multiple of 16."""
+    face_ladder: tuple[tuple[int, int], ...] = ((128, 128), (192, 192), (256, 256), (384, 384), (512, 512))
+    """Face window sizes, likewise."""
+
+    def __post_init__(self) -> None:
+        for name, ladder in (("ladder", self.ladder), ("face_ladder", self.face_ladder)):
+            ascending = all(a < c and b <= d for (a, b), (c, d) in pairwise(ladder))
+            if not ladder or not ascending or any(side < 16 or side % 16 for size in ladder for side in size):
+                raise ValueError(f"{name}: expected sizes in multiples of 16, smallest first, got {ladder}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
