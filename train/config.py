@@ -30,6 +30,8 @@ class DataConfig:
     """Share of clips in which the eye turns or closes between two frames."""
     repeated: float = 0.05
     """Share of clips whose older frames repeat the newest, as at a stream's start."""
+    duplicated: float = 0.05
+    """Share of clips in which one frame comes twice, as cameras and codecs that cannot keep their rate send it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -131,6 +131,9 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         assert newest is not None
         if self.frames > 1 and rng.random() < self.data.repeated:
             taken = taken[:1] * self.frames
+        if self.frames > 1 and rng.random() < self.data.duplicated:
+            twice = rng.integers(1, self.frames)
+            taken = [*taken[:twice], *taken[twice - 1 : -1]]
         hr = newest[scale * oy : scale * (oy + patch), scale * ox : scale * (ox + patch)]
         return np.concatenate(taken, axis=2), np.asarray(hr, dtype=np.uint8)
 

@@ -3,6 +3,10 @@
 Blur, downscale, sensor noise, salt and pepper, demosaicing's soft chroma, the ISP's denoiser and sharpener, chroma
 subsampling, MJPEG. A Camera is one draw of all the parameters; shoot() takes one frame with it, so that consecutive
 frames share the lens and the codec and differ in their noise. Images are float32 (H, W, 3), BGR, full scale 1.
+
+The defaults put a webcam by day and by night (train.conditions) in the middle of the distribution. A tenth to a fifth
+of the cameras is clean, and another tenth has next to no noise but a lens and a codec, as video files and phones have:
+there a network must not smooth.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +15,8 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from train.noise import SensorNoise, sensor_noise
 
 Image = NDArray[np.float32]
 Range = tuple[float, float]
@@ -29,11 +35,33 @@ class DegradationConfig:
     """Shares of isotropic Gaussian, anisotropic Gaussian, defocus disc, short linear motion."""
     downscale: tuple[float, float, float, float] = (0.7, 0.1, 0.1, 0.1)
     """Shares of area, bilinear, bicubic, Lanczos."""
-    noise: float = 0.93
+    noise: float = 0.86
+    """Share of cameras whose noise is visible; the others have quiet_noise and no Poisson part."""
     read_noise: Range = (0.5 / 255, 14 / 255)
     """Standard deviation of the Gaussian part."""
     shot_noise: Range = (0.0, 4e-4)
     """Variance of the Poisson part at full signal."""
+    quiet_noise: Range = (0.0, 1 / 255)
+    """Standard deviation of the Gaussian part of the others."""
+    shadow: float = 0.25
+    """Share of noisy cameras whose dark pixels are noisier than their bright ones."""
+    shadow_gain: Range = (1.2, 2.4)
+    """Noise in black over that in mid-grey, and in mid-grey over that in white."""
+    grain: float = 0.25
+    """Share of noisy cameras whose noise is alike in neighbouring pixels."""
+    grain_sigma_px: Range = (0.4, 0.7)
+    colour: float = 0.25
+    """Share of noisy cameras with blotches of colour, two pixels wide."""
+    colour_share: Range = (0.3, 0.7)
+    """Share of their variance that is colour."""
+    blue: float = 0.25
+    """Share of noisy cameras that are noisiest in blue, then red, then green."""
+    blue_gain: Range = (1.2, 1.8)
+    """Blue's noise over green's."""
+    common: float = 0.2
+    """Share of noisy cameras part of whose noise stays from frame to frame."""
+    common_share: Range = (0.1, 0.7)
+    """Share of their variance that stays."""
     salt_and_pepper: float = 0.02
     salt_and_pepper_share: Range = (0.0005, 0.004)
     """Share of pixels that are hit."""
@@ -46,7 +74,7 @@ class DegradationConfig:
     subsample: float = 0.3
     """Chroma 4:2:0 before the codec, as a raw YUV camera gives it."""
     jpeg: float = 0.88
-    jpeg_quality: tuple[int, int] = (50, 97)
+    jpeg_quality: tuple[int, int] = (40, 97)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +85,7 @@ class Camera:
     """Blur kernel (k, k), sum 1; None for none."""
     interpolation: int
     """OpenCV's number of the downscale filter."""
-    read_noise: float
-    shot_noise: float
+    noise: SensorNoise
     salt_and_pepper: float
     soft_chroma_px: float
     denoise_px: float
@@ -71,7 +98,7 @@ class Camera:
         """Take one frame: (h*scale, w*scale, 3) -> uint8 (h, w, 3), with noise of its own."""
         x = sharp if self.kernel is None else blur(sharp, self.kernel)
         x = downscale(x, self.scale, self.interpolation)
-        x = sensor_noise(x, self.read_noise, self.shot_noise, rng)
+        x = sensor_noise(x, self.noise, rng)
         x = salt_and_pepper(x, self.salt_and_pepper, rng)
         x = soft_chroma(x, self.soft_chroma_px)
         x = denoise(x, self.denoise_px)
@@ -91,8 +118,7 @@ def draw_camera(config: DegradationConfig, scale: int, rng: np.random.Generator)
         return Camera(
             kernel=None,
             interpolation=cv2.INTER_AREA,
-            read_noise=0.0,
-            shot_noise=0.0,
+            noise=SensorNoise(),
             salt_and_pepper=0.0,
             soft_chroma_px=0.0,
             denoise_px=0.0,
@@ -102,12 +128,10 @@ def draw_camera(config: DegradationConfig, scale: int, rng: np.random.Generator)
             scale=scale,
         )
     filters = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-    noisy = happens(config.noise)
     return Camera(
         kernel=draw_kernel(config, scale, rng) if happens(config.blur) else None,
         interpolation=filters[rng.choice(4, p=config.downscale)],
-        read_noise=rng.uniform(*config.read_noise) if noisy else 0.0,
-        shot_noise=rng.uniform(*config.shot_noise) if noisy else 0.0,
+        noise=draw_noise(config, rng),
         salt_and_pepper=rng.uniform(*config.salt_and_pepper_share) if happens(config.salt_and_pepper) else 0.0,
         soft_chroma_px=rng.uniform(*config.soft_chroma_sigma_px) if happens(config.soft_chroma) else 0.0,
         denoise_px=rng.uniform(*config.denoise_sigma_px) if happens(config.denoise) else 0.0,
@@ -117,6 +141,26 @@ def draw_camera(config: DegradationConfig, scale: int, rng: np.random.Generator)
         if happens(config.jpeg)
         else None,
         scale=scale,
+    )
+
+
+def draw_noise(config: DegradationConfig, rng: np.random.Generator) -> SensorNoise:
+    """Draw a camera's noise."""
+    if rng.random() >= config.noise:
+        return SensorNoise(read=rng.uniform(*config.quiet_noise))
+
+    def drawn(probability: float, values: Range, otherwise: float) -> float:
+        return float(rng.uniform(*values)) if rng.random() < probability else otherwise
+
+    return SensorNoise(
+        read=rng.uniform(*config.read_noise),
+        shot=rng.uniform(*config.shot_noise),
+        shadow_gain=drawn(config.shadow, config.shadow_gain, 1.0),
+        grain_px=drawn(config.grain, config.grain_sigma_px, 0.0),
+        colour=drawn(config.colour, config.colour_share, 0.0),
+        blue_gain=drawn(config.blue, config.blue_gain, 1.0),
+        common=drawn(config.common, config.common_share, 0.0),
+        common_seed=int(rng.integers(2**32)),
     )
 
 
@@ -164,14 +208,6 @@ def downscale(x: Image, scale: int, interpolation: int) -> Image:
     """Shrink by an integer factor."""
     size = (x.shape[1] // scale, x.shape[0] // scale)
     return np.asarray(cv2.resize(x, size, interpolation=interpolation), dtype=np.float32)
-
-
-def sensor_noise(x: Image, read: float, shot: float, rng: np.random.Generator) -> Image:
-    """Poisson-Gaussian noise in its normal approximation: variance read^2 + shot * x (Foi 2008, eq. 3)."""
-    if not read and not shot:
-        return x
-    sigma = np.sqrt(read**2 + shot * np.clip(x, 0, 1))
-    return np.asarray(x + rng.standard_normal(x.shape, dtype=np.float32) * sigma, dtype=np.float32)
 
 
 def salt_and_pepper(x: Image, share: float, rng: np.random.Generator) -> Image:

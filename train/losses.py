@@ -19,19 +19,22 @@ def relative(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
     With bicubic's error for reference, every sample counts by the share of it that is left, so that clean faces weigh
     as much as dark ones; without it the noisy ones rule and the network learns to smooth what has no noise.
     """
-    return torch.mean(error / (reference.detach() + floor))
+    mean: Tensor = torch.mean(error / (reference.detach() + floor))
+    return mean
 
 
 def gradient(image: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the horizontal and vertical first differences, (B,)."""
     d = image - truth
-    return d.diff(dim=2).abs().flatten(1).mean(1) + d.diff(dim=3).abs().flatten(1).mean(1)
+    rows: Tensor = d.diff(dim=2).abs().flatten(1).mean(1)
+    columns: Tensor = d.diff(dim=3).abs().flatten(1).mean(1)
+    return rows + columns
 
 
 def focal_frequency(image: Tensor, truth: Tensor) -> Tensor:
     """Focal frequency loss of each sample, (B,): squared spectral distance, weighted by itself (Jiang 2021, eq. 9)."""
-    distance = torch.fft.rfft2(image - truth, norm="ortho").abs() ** 2
-    weight = distance.detach().sqrt()
+    distance: Tensor = torch.fft.rfft2(image - truth, norm="ortho").abs() ** 2
+    weight: Tensor = distance.detach().sqrt()
     weight = weight / weight.amax(dim=(2, 3), keepdim=True).clamp_min(1e-8)
     return (weight * distance).flatten(1).mean(1)
 
@@ -47,7 +50,8 @@ def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
     The norm is over all channels and pixels of one sample. scores (B,), inputs (B, C, H, W) requiring grad.
     """
     (slope,) = torch.autograd.grad(scores.float().sum(), inputs, create_graph=True)
-    return (torch.linalg.vector_norm(slope.float().flatten(1), dim=1) - 1).square().mean()
+    norm: Tensor = torch.linalg.vector_norm(slope.float().flatten(1), dim=1)
+    return (norm - 1).square().mean()
 
 
 def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:
