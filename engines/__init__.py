@@ -2,9 +2,12 @@
 
 from engines.base import Engine
 from engines.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_tiers
+from engines.choose import TierChoice, choose_tier
 from engines.config import SwinIRConfig
 from engines.errors import BackendUnavailable, CacheError, CheckpointError, EngineError
+from engines.governor import TierGovernor
 from engines.load import DEFAULT_TIER, load_engine
+from engines.resilient import ResilientEngine, load_resilient
 
 __all__ = [
     "DEFAULT_TIER",
@@ -14,9 +17,14 @@ __all__ = [
     "CheckpointError",
     "Engine",
     "EngineError",
+    "ResilientEngine",
     "SwinIRConfig",
+    "TierChoice",
+    "TierGovernor",
+    "choose_tier",
     "load_checkpoint",
     "load_engine",
+    "load_resilient",
     "save_checkpoint",
     "shipped_tiers",
 ]

@@ -1,0 +1,208 @@
+"""An engine that outlives its back end: one that fails, hangs or gives nonsense is replaced while the stream runs."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import Engine
+from engines.bicubic import BicubicEngine
+from engines.checkpoint import load_checkpoint
+from engines.errors import EngineError
+from engines.load import AUTO_ORDER, DEFAULT_TIER, load_engine, open_backend
+
+log = logging.getLogger(__name__)
+
+Opener = Callable[[], Engine]
+
+
+class ResilientEngine(Engine):
+    """Runs one engine; when that fails, bicubic serves from the same batch on until the next one is open and warm.
+
+    Its name, tier and sha256 say which engine made the batch that it returned last, and passed_over grows by one line
+    with each failure. A batch holds the frames of the engine it began with; one that needs fewer sees the newest.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        spares: Sequence[Opener] = (),
+        *,
+        timeout_s: float = 0.5,
+        first_timeout_s: float = 60.0,
+    ) -> None:
+        """engine: the one to begin with, and from now on this one's to close. spares: open the next ones, best first.
+
+        timeout_s: a batch that takes longer counts as a hang. first_timeout_s: the same for an engine's first batch of
+        a shape, which may have to compile.
+        """
+        self.frames, self.scale = engine.frames, engine.scale
+        self.passed_over = engine.passed_over
+        self._timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
+        self._bicubic = BicubicEngine(scale=self.scale, frames=self.frames)
+        self._spares = list(spares)
+        self._shapes: dict[tuple[int, ...], None] = {}
+        self._current: _Runner | None = _Runner(engine)
+        self._opening: Future[_Runner] | None = None
+        self._describe(engine)
+
+    def replace(self, opener: Opener) -> None:
+        """Open and warm another engine in the background; it takes over between two batches.
+
+        For another tier, of the same scale and no more frames. If it cannot be opened, the old one goes on.
+        """
+        if self._opening is None:
+            self._opening = self._open_in_background(opener)
+
+    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self._take_over()
+        if self._current is not None:
+            engine = self._current.engine
+            timeout_s = self._timeout_s if batch.shape in self._current.seen else self._first_timeout_s
+            try:
+                output = self._current(_newest(batch, engine), timeout_s)
+            except EngineError as err:
+                self._fail(engine, err)
+            else:
+                self._shapes[batch.shape] = None
+                self._current.seen.add(batch.shape)
+                self._describe(engine)
+                return output
+        self._shapes[batch.shape] = None
+        self._describe(self._bicubic)
+        return self._bicubic(batch)
+
+    def _fail(self, engine: Engine, err: EngineError) -> None:
+        reason = f"{engine.name} ({engine.tier}): failed while running: {err}"
+        log.error("%s; bicubic serves until another engine is ready", reason)
+        self.passed_over += (reason,)
+        if self._current is not None:
+            self._current.dismiss()
+        self._current = None
+        self._next_spare()
+
+    def _next_spare(self) -> None:
+        if self._opening is None and self._spares:
+            self._opening = self._open_in_background(self._spares.pop(0))
+
+    def _take_over(self) -> None:
+        if self._opening is None or not self._opening.done():
+            return
+        opening, self._opening = self._opening, None
+        try:
+            opened = opening.result()
+        except EngineError as err:
+            log.warning("%s", err)
+            self.passed_over += (str(err),)
+            if self._current is None:
+                self._next_spare()
+            return
+        if self._current is not None:
+            self._current.dismiss()
+        self._current = opened
+        log.info("engine %s, tier %s serves from now on", opened.engine.name, opened.engine.tier)
+
+    def _open_in_background(self, opener: Opener) -> "Future[_Runner]":
+        shapes = tuple(self._shapes)
+        done: Future[_Runner] = Future()
+
+        def work() -> None:
+            try:
+                engine = opener()
+                if engine.scale != self.scale or engine.frames > self.frames:
+                    engine.close()
+                    raise EngineError(
+                        f"{engine.name} ({engine.tier}): expected scale {self.scale} and at most {self.frames} "
+                        f"frame(s), got {engine.scale} and {engine.frames}"
+                    )
+                runner = _Runner(engine)
+                for shape in shapes:
+                    runner(_newest(np.zeros(shape, np.uint8), engine), self._first_timeout_s)
+                    runner.seen.add(shape)
+                done.set_result(runner)
+            except Exception as err:  # handed over to the thread that runs batches
+                done.set_exception(err if isinstance(err, EngineError) else EngineError(f"{type(err).__name__}: {err}"))
+
+        threading.Thread(target=work, name="open engine", daemon=True).start()
+        return done
+
+    def _describe(self, engine: Engine) -> None:
+        self.name, self.tier, self.sha256 = engine.name, engine.tier, engine.sha256
+
+    def close(self) -> None:
+        if self._current is not None:
+            self._current.dismiss()
+            self._current.join(self._timeout_s)
+        if self._opening is not None:
+            self._opening.add_done_callback(lambda done: None if done.exception() else done.result().dismiss())
+        self._current, self._opening = None, None
+        self._spares.clear()
+
+
+class _Runner:
+    """Runs an engine in a thread of its own, so that a hang can be noticed and left behind.
+
+    The thread is a daemon: nothing can end a call that hangs in foreign code, and it must not keep the process alive.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.seen: set[tuple[int, ...]] = set()
+        self._work: queue.SimpleQueue[tuple[NDArray[np.uint8], Future[NDArray[np.uint8]]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
+        self._thread.start()
+
+    def __call__(self, batch: NDArray[np.uint8], timeout_s: float) -> NDArray[np.uint8]:
+        done: Future[NDArray[np.uint8]] = Future()
+        self._work.put((batch, done))
+        try:
+            output = done.result(timeout_s)
+        except TimeoutError as err:
+            raise EngineError(f"no answer within {timeout_s:g} s") from err
+        n, height, width, _ = batch.shape
+        expected = (n, height * self.engine.scale, width * self.engine.scale, 3)
+        if not isinstance(output, np.ndarray) or output.dtype != np.uint8 or output.shape != expected:
+            got = f"{output.dtype} {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
+            raise EngineError(f"expected uint8 {expected} from it, got {got}")
+        return output
+
+    def dismiss(self) -> None:
+        """Close the engine and end the thread once the call under way, if any, is over."""
+        self._work.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """After dismiss(): wait until the engine is closed, but not for one that hangs."""
+        self._thread.join(timeout_s)
+
+    def _loop(self) -> None:
+        while (item := self._work.get()) is not None:
+            batch, done = item
+            try:
+                done.set_result(self.engine(batch))
+            except Exception as err:  # handed over to the thread that waits
+                done.set_exception(err if isinstance(err, EngineError) else EngineError(f"{type(err).__name__}: {err}"))
+        self.engine.close()
+
+
+def load_resilient(
+    engine: str = "auto", tier: str | Path = "auto", *, threads: int = 0, cache: Path | None = None
+) -> ResilientEngine:
+    """As load_engine, with the back ends after it in AUTO_ORDER as spares."""
+    first = load_engine(engine, tier, threads=threads, cache=cache)
+    if first.name not in AUTO_ORDER:
+        return ResilientEngine(first)
+    checkpoint = load_checkpoint(DEFAULT_TIER if tier in ("auto", "default") else tier)
+    rest = AUTO_ORDER[AUTO_ORDER.index(first.name) + 1 :]
+    return ResilientEngine(
+        first, [partial(open_backend, name, checkpoint, threads=threads, cache=cache) for name in rest]
+    )
+
+
+def _newest(batch: NDArray[np.uint8], engine: Engine) -> NDArray[np.uint8]:
+    return batch[..., : 3 * engine.frames]

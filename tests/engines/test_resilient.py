@@ -1,0 +1,146 @@
+"""An engine that outlives its back end."""
+
+import re
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from engines import Engine, EngineError, ResilientEngine, load_resilient
+
+
+class ScriptedEngine(Engine):
+    """Answers with one value, or does what its script says for the call of that number."""
+
+    def __init__(self, name="scripted", value=1, script=None, frames=1, scale=2):
+        self.name, self.tier, self.sha256 = name, f"{name} tier", f"{name} sha256"
+        self.frames, self.scale = frames, scale
+        self.value, self.script, self.calls, self.closed = value, script or {}, 0, False
+
+    def _run(self, batch):
+        self.calls += 1
+        if act := self.script.get(self.calls):
+            return act(batch)
+        n, height, width, _ = batch.shape
+        return np.full((n, height * self.scale, width * self.scale, 3), self.value, np.uint8)
+
+    def close(self):
+        self.closed = True
+
+
+def fail(batch):
+    raise EngineError("out of memory")
+
+
+def crash(batch):
+    raise ZeroDivisionError("a bug")
+
+
+def call_until(engine, batch, name, within_s=1.0):
+    deadline = time.monotonic() + within_s
+    while engine.name != name:
+        assert time.monotonic() < deadline, f"still {engine.name} after {within_s} s"
+        output = engine(batch)
+        time.sleep(0.005)
+    return output
+
+
+BATCH = np.zeros((2, 8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (fail, "out of memory"),
+        (crash, "ZeroDivisionError: a bug"),
+        (lambda batch: batch, r"expected uint8 \(2, 16, 16, 3\) from it, got uint8 \(2, 8, 8, 3\)"),
+        (lambda batch: np.zeros((2, 16, 16, 3), np.float32), "got float32"),
+        (lambda batch: time.sleep(0.5), "no answer within 0.1 s"),
+    ],
+    ids=["error", "bug", "shape", "dtype", "hang"],
+)
+def test_a_failing_engine_is_replaced_within_a_second(act, reason, error_logs):
+    first, second = ScriptedEngine("first", 1, {3: act}), ScriptedEngine("second", 2)
+
+    with ResilientEngine(first, [lambda: second], timeout_s=0.1) as engine:
+        assert [engine(BATCH).max() for _ in range(2)] == [1, 1]
+        made = engine(BATCH)
+        assert (engine.name, engine.tier, engine.sha256) == ("bicubic", "bicubic", "")
+        assert made.shape == (2, 16, 16, 3)
+        assert call_until(engine, BATCH, "second").max() == 2
+        assert (engine.tier, engine.sha256) == ("second tier", "second sha256")
+
+    assert re.search(reason, engine.passed_over[-1])
+    assert "first (first tier): failed while running" in error_logs[0]
+
+
+def test_bicubic_serves_for_good_when_no_spare_opens(error_logs):
+    def broken():
+        raise EngineError("second: not here")
+
+    with ResilientEngine(ScriptedEngine("first", script={1: fail}), [broken]) as engine:
+        for _ in range(20):
+            engine(BATCH)
+            time.sleep(0.005)
+
+    assert engine.name == "bicubic"
+    assert engine.passed_over[-1] == "second: not here"
+    assert len(error_logs) == 1
+
+
+def test_a_slow_first_batch_of_a_shape_is_not_a_hang():
+    def compile_slowly(batch):
+        time.sleep(0.2)
+        return np.ones((2, 16, 16, 3), np.uint8)
+
+    with ResilientEngine(ScriptedEngine("first", script={1: compile_slowly}), timeout_s=0.1) as engine:
+        assert engine(BATCH).max() == 1
+
+    assert engine.name == "first"
+
+
+def test_another_tier_takes_over_warm_and_the_old_one_is_closed():
+    old, new = ScriptedEngine("old", 1, frames=3), ScriptedEngine("new", 2, frames=1)
+    batch = np.zeros((2, 8, 8, 9), np.uint8)
+
+    with ResilientEngine(old) as engine:
+        engine(batch)
+        engine.replace(lambda: new)
+        call_until(engine, batch, "new")
+        assert new.calls >= 2  # once to warm it
+        assert engine.frames == 3
+
+    assert old.closed
+    assert new.closed
+
+
+def test_a_replacement_of_another_scale_is_refused():
+    with ResilientEngine(ScriptedEngine("old")) as engine:
+        engine(BATCH)
+        engine.replace(lambda: ScriptedEngine("new", scale=4))
+        deadline = time.monotonic() + 1
+        while not engine.passed_over and time.monotonic() < deadline:
+            engine(BATCH)
+            time.sleep(0.005)
+
+    assert engine.name == "old"
+    assert "expected scale 2 and at most 1 frame(s), got 4 and 1" in engine.passed_over[-1]
+
+
+def test_closing_ends_the_thread_and_closes_the_engine_once_more_without_harm():
+    inner = ScriptedEngine()
+    engine = ResilientEngine(inner)
+    engine(BATCH)
+
+    engine.close()
+    engine.close()
+
+    assert inner.closed
+    assert not [thread for thread in threading.enumerate() if thread.name == "engine scripted"]
+
+
+def test_load_resilient_serves_a_checkpoint(random_checkpoint, tmp_path, noise):
+    with load_resilient("eager", random_checkpoint(), cache=tmp_path) as engine:
+        assert engine(noise(2, 16, 16, 3)).shape == (2, 32, 32, 3)
+        assert engine.name == "eager"
