@@ -5,6 +5,7 @@ would take a third; a CPU engine uses every core by itself.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -31,6 +32,9 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
+
+_WARM_UP_S = 1.5
+"""What the start may spend on the engine's first work; the face mesh takes longer to load."""
 
 _log = logging.getLogger(__name__)
 
@@ -107,13 +111,19 @@ def _bypass(config: Config, engine: Engine) -> Bypass | None:
 
 
 def _open_engine(config: Config) -> Engine:
-    """The engine, after its first work on every window size: the stream must not wait while it compiles one."""
+    """The engine, after its first work on the window sizes, so that the stream does not wait while it compiles one.
+
+    The smallest first, for they come most, until the time is up: some engines take a second for a size.
+    """
     choice, crops = config.engine, config.crops
     engine = load_engine(choice.engine, choice.tier, threads=choice.threads)
     shapes = [(2, height, width) for width, height in crops.ladder]
     shapes += [(1, height, width) for width, height in crops.face_ladder] if crops.face else []
+    until_s = time.monotonic() + _WARM_UP_S
     try:
-        for shape in shapes:
+        for shape in sorted(shapes, key=math.prod):
+            if time.monotonic() > until_s:
+                break
             engine(np.zeros((*shape, 3 * engine.frames), np.uint8))
     except BaseException:
         engine.close()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic, monotonic_ns
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
@@ -35,17 +35,19 @@ class Parts:
     engine: Engine
     bypass: Bypass | None
     publisher: Publisher
+    encode: Callable[..., bytearray] = encode
 
 
 class Session:
     """Streams until the source ends, the time is up or a signal came; counts into metrics."""
 
     def __init__(self, config: Config, parts: Parts, metrics: Metrics, display: Display, stop: Stop) -> None:
-        self._config, self._parts, self._metrics = config, parts, metrics
+        self._config, self._parts, self.metrics = config, parts, metrics
         self._display, self._stop = display, stop
         self._last_second = LastSecond()
         self._status_due_s = self._ends_s = 0.0
         self._newest: Enhanced | None = None
+        self._camera_was_away = False
         self._process = psutil.Process()
         self._began_s, self._cpu_before_s = monotonic(), _cpu_s(self._process)
         self._rss_mb: list[float] = []
@@ -58,7 +60,7 @@ class Session:
         parts = self._parts
         for enhanced in enhance(self._frames(), parts.face_mesh, parts.cropper, parts.engine, parts.bypass):
             self._send(enhanced)
-            self._tell()
+            self._look()
 
     def _frames(self) -> Iterator[Frame]:
         """Every frame as soon as the chain is ready for it, or the newest at the camera's own pace."""
@@ -73,7 +75,7 @@ class Session:
                 try:
                     frame = slot.get(_LOOK_S)
                 except TimeoutError:
-                    self._tell()
+                    self._look()
                 except SlotClosed:
                     return
                 else:
@@ -83,24 +85,36 @@ class Session:
         return bool(self._stop) or monotonic() >= self._ends_s
 
     def _send(self, enhanced: Enhanced) -> None:
-        dropped = enhanced.crops.frame.seq - self._metrics.published
-        state = self._parts.camera.state
-        marks = () if state == "ok" else (state,)
-        topics: tuple[Literal["eyes", "face"], ...] = ("eyes", "face") if self._config.crops.face else ("eyes",)
+        dropped = enhanced.crops.frame.seq - self.metrics.published
+        marks = self._marks(enhanced)
+        topics = ("eyes", "face") if self._config.crops.face else ("eyes",)
         publisher = self._parts.publisher
         messages = [
-            encode(enhanced, topic=topic, stream=publisher.stream, dropped=dropped, marks=marks) for topic in topics
+            self._parts.encode(enhanced, topic=topic, stream=publisher.stream, dropped=dropped, marks=marks)
+            for topic in topics
         ]
         encoded_ns = monotonic_ns()
         for message in messages:
             publisher.send(message)
         sent_ns = monotonic_ns()
-        self._metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns})
+        self.metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns})
         self._last_second.add(sent_ns - enhanced.crops.frame.captured_ns)
         self._newest = enhanced
 
-    def _tell(self) -> None:
-        """Once a second, say how it goes: on the `status` topic and on the terminal."""
+    def _marks(self, enhanced: Enhanced) -> tuple[str, ...]:
+        """What is unusual about this frame; WIRE.md lists the words."""
+        state, before = self._parts.camera.state, self._newest
+        facts = {
+            "camera_gap": self._camera_was_away,
+            f"camera_{state}": state in ("black", "slow"),  # in the other states it gives no frame
+            "engine_changed": before is not None and (before.engine, before.tier) != (enhanced.engine, enhanced.tier),
+        }
+        self._camera_was_away = False
+        return tuple(mark for mark, holds in facts.items() if holds)
+
+    def _look(self) -> None:
+        """See that the camera is away, and once a second say how it goes: on `status` and on the terminal."""
+        self._camera_was_away |= self._parts.camera.state in ("lost", "frozen", "unsteady")
         if monotonic() < self._status_due_s:
             return
         self._status_due_s = monotonic() + _STATUS_S
@@ -108,40 +122,52 @@ class Session:
             self._rss_mb.append(_rss_mb(self._process))
         status = self.status()
         self._parts.publisher.send(encode_status(status, stream=self._parts.publisher.stream))
-        latency = status["latency_p95_ms"]
-        self._display.update(
-            f"{status['fps']:.1f} fps, p95 {'-' if latency is None else format(latency, '.1f')} ms, "
-            f"{status['frames_dropped']} dropped, {status['engine']} {status['tier']}, "
-            f"{status['source']} {status['camera_state']}"
-            + ("" if status["face_found"] else ", no face")
-            + (f", bypassed: {status['bypass']}" if status["bypass"] else ""),
-            self._metrics.published,
+        p95, state = status["latency_ms"]["p95"], status["camera"]["state"]
+        line = (
+            f"{status['fps']:.1f} fps",
+            "no frame" if p95 is None else f"p95 {p95:.1f} ms",
+            f"{status['dropped']} dropped",
+            f"{status['engine']} {status['tier']}",
+            *([] if state == "ok" else [f"camera {state}"]),
+            *status["hints"],
         )
+        self._display.update(", ".join(line), self.metrics.published)
 
     def status(self) -> dict[str, Any]:
-        """What the `status` topic says; rates and latencies are of the time since the last call."""
-        parts, newest, metrics = self._parts, self._newest, self._metrics
+        """What the `status` topic says, as WIRE.md lists; fps and latency_ms are of the time since the last call."""
+        parts, newest, metrics = self._parts, self._newest, self.metrics
         fps, latency = self._last_second.take()
+        camera, engine = parts.camera, parts.engine
         landmarks = None if newest is None else newest.crops.landmarks
         return {
-            "source": parts.camera.name,
-            "camera_state": parts.camera.state,
-            "frame_size": [parts.camera.width, parts.camera.height],
             "fps": round(fps, 2),
-            "latency_p50_ms": latency["p50"],
-            "latency_p95_ms": latency["p95"],
-            "frames_captured": metrics.frames_captured,
-            "frames_published": metrics.published,
-            "frames_dropped": metrics.frames_captured - metrics.published,
+            "latency_ms": latency,
+            "captured": metrics.frames_captured,
+            "published": metrics.published,
+            "dropped": metrics.frames_captured - metrics.published,
             "faces_found": metrics.faces_found,
-            "face_found": landmarks is not None,
+            "engine": engine.name if newest is None else newest.engine,
+            "tier": engine.tier if newest is None else newest.tier,
+            "passed_over": [reason[:1000] for reason in engine.passed_over[-8:]],
+            "camera": {
+                "name": camera.name,
+                "state": camera.state,
+                "width": camera.width,
+                "height": camera.height,
+                "fps": camera.fps,
+            },
             "iris_px": None if landmarks is None else round(iris_px(landmarks), 2),
-            "engine": parts.engine.name if newest is None else newest.engine,
-            "tier": parts.engine.tier if newest is None else newest.tier,
-            "bypass": None if parts.bypass is None else parts.bypass.reason,
+            "hints": self._hints(landmarks),
             "cpu_percent": self._process.cpu_percent(),
             "rss_mb": _rss_mb(self._process),
         }
+
+    def _hints(self, landmarks: Landmarks | None) -> list[str]:
+        """For the person in front of the camera."""
+        if landmarks is None:
+            return ["no face"]
+        reason = None if self._parts.bypass is None else self._parts.bypass.reason
+        return [] if reason is None else [reason]
 
     def use(self) -> dict[str, Any]:
         """What the run took: wall time, share of one core, memory now and at the start of every minute."""

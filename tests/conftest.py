@@ -17,7 +17,7 @@ class _Errors(logging.Handler):
         self.messages.append(f"{record.name}: {record.getMessage()}")
 
 
-@pytest.fixture()
+@pytest.fixture
 def error_logs() -> list[str]:
     """Ask for this to be allowed ERROR logs; holds those that the test made so far."""
     return []

@@ -1,0 +1,266 @@
+import io
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from realtime.client import Subscriber
+from realtime.config import CameraConfig, Config, CropConfig, PublisherConfig
+from realtime.crops import Cropper
+from realtime.display import Display
+from realtime.errors import CameraLost
+from realtime.metrics import Metrics
+from realtime.publisher import Publisher
+from realtime.session import Parts, Session
+from realtime.signals import Stop
+from realtime.wire import decode, encode
+from tests.realtime.fakes import FakeCamera, FakeCropper, FakeFaceMesh, IdentityEngine, noise
+
+EYES = [[290, 200], [335, 202]]
+EVERY_FRAME = Config(camera=CameraConfig(as_fast_as_possible=True), publisher=PublisherConfig(bind="tcp://127.0.0.1:*"))
+
+
+class SentNowhere:
+    """A publisher that keeps what it is given; delay_s: what sending takes."""
+
+    stream = "test"
+
+    def __init__(self, delay_s=0.0):
+        self.sent, self._delay_s = [], delay_s
+
+    def send(self, message):
+        time.sleep(self._delay_s)
+        self.sent.append(decode(message))
+        return time.monotonic_ns()
+
+    def messages(self, topic):
+        return [m for m in self.sent if getattr(m, "topic", "status") == topic]
+
+
+def late(delay_s, function):
+    def delayed(*args, **kwargs):
+        time.sleep(delay_s)
+        return function(*args, **kwargs)
+
+    return delayed
+
+
+class SlowEngine(IdentityEngine):
+    def __init__(self, delay_s):
+        super().__init__()
+        self._delay_s = delay_s
+
+    def _run(self, batch):
+        time.sleep(self._delay_s)
+        return super()._run(batch)
+
+
+class LateCamera(FakeCamera):
+    """Hands over each frame only some time after its capture stamp."""
+
+    def read(self):
+        frame = super().read()
+        time.sleep(0.05)
+        return frame
+
+
+def session(config=EVERY_FRAME, *, frames=4, stop=None, **parts):
+    fakes = {
+        "camera": FakeCamera([noise(seq) for seq in range(frames)]),
+        "face_mesh": FakeFaceMesh(lambda seq: EYES),
+        "cropper": FakeCropper(),
+        "engine": IdentityEngine(),
+        "bypass": None,
+        "publisher": SentNowhere(),
+    }
+    display = Display(Console(file=io.StringIO()))
+    return Session(config, Parts(**fakes | parts), Metrics(), display, Stop() if stop is None else stop)
+
+
+@pytest.mark.parametrize(
+    ("stage", "parts"),
+    {
+        "capture_wait": {"camera": LateCamera([noise(seq) for seq in range(4)])},
+        "landmarks": {"face_mesh": late(0.05, FakeFaceMesh(lambda seq: EYES))},
+        "crops": {"cropper": late(0.05, FakeCropper())},
+        "engine": {"engine": SlowEngine(0.05)},
+        "encode": {"encode": late(0.05, encode)},
+        "send": {"publisher": SentNowhere(0.05)},
+    }.items(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_delay_is_found_in_the_stage_that_it_was_put_in(stage, parts):
+    run = session(**parts)
+
+    run.stream()
+
+    for name, durations in run.metrics.stages.items():
+        if name == stage:
+            assert 50 <= durations.summary_ms()["p50"] < 100
+        else:
+            assert durations.summary_ms()["p50"] < 25
+    assert 50 <= run.metrics.latency.summary_ms()["p50"] < 125
+
+
+def test_every_frame_is_sent_and_counted():
+    run = session(frames=7)
+
+    run.stream()
+
+    assert run.metrics.published == run.metrics.frames_captured == run.metrics.faces_published == 7
+
+
+def test_a_frame_without_a_face_is_sent_without_pixels():
+    publisher = SentNowhere()
+    run = session(publisher=publisher, face_mesh=FakeFaceMesh(lambda seq: None if seq % 2 else EYES))
+
+    run.stream()
+
+    assert [m.face_found for m in publisher.messages("eyes")] == [True, False, True, False]
+    assert run.metrics.faces_found == 2
+
+
+class PausingMesh(FakeFaceMesh):
+    """Takes far longer than a frame's period."""
+
+    def __call__(self, frame):
+        time.sleep(0.1)
+        return super().__call__(frame)
+
+
+class SteadyCamera(FakeCamera):
+    """100 frames a second by the real clock."""
+
+    def read(self):
+        time.sleep(0.01)
+        return super().read()
+
+
+def test_a_slow_chain_drops_frames_counts_each_and_stays_at_the_newest():
+    publisher = SentNowhere()
+    camera = SteadyCamera(noise(0) for _ in range(60))
+    run = session(Config(), camera=camera, publisher=publisher, face_mesh=PausingMesh(lambda seq: EYES))
+
+    run.stream()
+
+    messages = publisher.messages("eyes")
+    assert 2 <= len(messages) < 30
+    assert [m.dropped for m in messages] == [m.seq - index for index, m in enumerate(messages)]
+    assert run.metrics.frames_captured == messages[-1].seq + 1
+    assert run.metrics.latency.summary_ms()["max"] < 250
+
+
+def test_a_lost_camera_reaches_the_caller_and_leaves_no_thread():
+    run = session(Config(), camera=FakeCamera([noise(0)] * 9, fail_after=2))
+
+    with pytest.raises(CameraLost):
+        run.stream()
+
+
+def test_seconds_end_the_run():
+    camera = SteadyCamera(noise(0) for _ in range(1000))
+    run = session(Config(seconds=0.3), camera=camera)
+
+    started = time.monotonic()
+    run.stream()
+
+    assert time.monotonic() - started < 2
+    assert camera.stopped
+
+
+def test_a_signal_ends_the_run_even_while_no_frame_comes():
+    class Silent(FakeCamera):
+        def read(self):
+            stop.signal = 15
+            while not self.stopped:
+                time.sleep(0.01)
+
+    stop = Stop()
+    run = session(Config(), camera=Silent([]), stop=stop)
+
+    run.stream()
+
+    assert run.metrics.published == 0
+
+
+def test_status_says_how_it_goes_while_no_frame_comes():
+    class Away(FakeCamera):
+        def read(self):
+            while not self.stopped:
+                time.sleep(0.01)
+
+    publisher = SentNowhere()
+    run = session(Config(seconds=0.5), camera=Away([], state="lost"), publisher=publisher)
+
+    run.stream()
+
+    values = publisher.messages("status")[0].values
+    assert values["camera"]["state"] == "lost"
+    assert values["fps"] == 0
+    assert values["hints"] == ["no face"]
+
+
+def test_the_first_frame_after_the_camera_was_away_is_marked():
+    class Returning(FakeCamera):
+        def read(self):
+            time.sleep(0.05)
+            if self._seq == 1 and self.state == "ok":
+                self.state = "lost"
+                time.sleep(0.6)
+                self.state = "ok"
+            return super().read()
+
+    publisher = SentNowhere()
+    run = session(Config(), camera=Returning([noise(seq) for seq in range(4)]), publisher=publisher)
+
+    run.stream()
+
+    assert [m.marks for m in publisher.messages("eyes")] == [(), ("camera_gap",), (), ()]
+
+
+def test_another_engine_is_marked_at_its_first_message():
+    class Changing(IdentityEngine):
+        def _run(self, batch):
+            self.name = "identity" if batch[0, 0, 0, 0] < 200 else "other"
+            return super()._run(batch)
+
+    images = [np.full((480, 640, 3), level, np.uint8) for level in (0, 0, 255, 255)]
+    publisher = SentNowhere()
+    run = session(camera=FakeCamera(images), publisher=publisher, engine=Changing())
+
+    run.stream()
+
+    assert [m.marks for m in publisher.messages("eyes")] == [(), (), ("engine_changed",), ()]
+    assert run.metrics.by_engine == {"identity": 2, "other": 2}
+
+
+def test_face_and_eyes_go_out_together_on_their_topics():
+    config = Config(
+        camera=CameraConfig(as_fast_as_possible=True), crops=CropConfig(face=True), publisher=EVERY_FRAME.publisher
+    )
+    publisher = SentNowhere()
+    run = session(config, publisher=publisher, cropper=Cropper(config.crops))
+
+    run.stream()
+
+    assert [m.seq for m in publisher.messages("face")] == [m.seq for m in publisher.messages("eyes")] == [0, 1, 2, 3]
+
+
+def test_a_real_subscriber_receives_what_was_sent():
+    class Patient(FakeCamera):
+        def read(self):
+            time.sleep(0.02)
+            return super().read()
+
+    with ExitStack() as stack:
+        publisher = stack.enter_context(Publisher(EVERY_FRAME.publisher))
+        subscriber = stack.enter_context(Subscriber(publisher.endpoint, newest=False, timeout_s=2))
+        run = session(camera=Patient([noise(seq) for seq in range(30)]), publisher=publisher)
+
+        run.stream()
+
+        message = subscriber.receive()
+        assert message.patches.shape == (2, 96, 128, 3)
+        assert message.stamps_ns["engine"] <= message.sent_ns
