@@ -25,6 +25,7 @@ QUEUE: Final = 30
 """Messages that newest=False keeps for a reader who is late; each has at most wire.MAX_MESSAGE_BYTES."""
 
 _POLL_MS = 200  # a wait is cut into pieces so that Ctrl-C is seen on every system
+_RECONNECTIONS = 8  # looked past at most, so that a flood cannot hold the reader
 _M = TypeVar("_M", Message, Status)
 _log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Subscriber(Generic[_M]):
                 raise self._timeout() from self._reason
             if not self._socket.poll(int(left_ms) + 1):
                 continue
-            data = self._socket.recv()
+            data = self._newest_bytes() if self._newest else self._socket.recv()
             try:
                 message = wire.decode(data)
                 if isinstance(message, Status) != (self._topic == "status"):
@@ -161,6 +162,16 @@ class Subscriber(Generic[_M]):
                 continue
             self._count(message)
             return cast(_M, message)
+
+    def _newest_bytes(self) -> bytes:
+        # A connection that ended leaves its last message in front of its successor's, so one look is not enough.
+        assert self._socket is not None
+        data = self._socket.recv()
+        for _ in range(_RECONNECTIONS):
+            if not self._socket.poll(0):
+                break
+            data = self._socket.recv()
+        return data
 
     def _timeout(self) -> StreamTimeout:
         got = (

@@ -30,7 +30,6 @@ MAX_HEADER_BYTES: Final = 1 << 16
 
 _MAX_INT = 2**63 - 1
 _MAX_SIDE = 1 << 14
-_MAX_TEXT = 1024
 _MAX_ITEMS = 64  # of an array or map; nested arrays that claim more would make msgpack reserve memory for them
 _MAX_DEPTH = 4
 _PREFIX = struct.Struct(">BI")  # version, header length
@@ -97,8 +96,7 @@ _FACE_KEYS = ("shape", "raw_shape", "boxes", "to_camera", "landmarks", "interocu
 def encode_status(values: Mapping[str, Any], *, stream: str) -> bytearray:
     """Write a status message, not yet stamped.
 
-    values: JSON-like, at most 60 items in each map and list, 1024 bytes in each text, four levels deep. Raises
-    ValueError for anything else.
+    values: JSON-like, at most 64 items in each map and list, four levels deep. Raises ValueError for anything else.
     """
     try:
         message = _assemble("status", {"stream": stream, "values": dict(values)})
@@ -121,8 +119,10 @@ def _assemble(topic: str, header: Mapping[str, Any], *planes: memoryview) -> byt
     header_bytes = _MAP_HEAD.size + _STAMPS.size + len(body)
     prefix = topic.encode() + b"\0" + _PREFIX.pack(VERSION, header_bytes) + _MAP_HEAD.pack(0xDE, len(header) + 2)
     size = len(prefix) + _STAMPS.size + len(body) + sum(plane.nbytes for plane in planes)
-    if size > MAX_MESSAGE_BYTES or header_bytes > MAX_HEADER_BYTES:
-        raise ValueError(f"message: expected at most {MAX_MESSAGE_BYTES} bytes, got {size}; use smaller windows")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ValueError(f"{topic}: expected a header of at most {MAX_HEADER_BYTES} bytes, got {header_bytes}")
+    if size > MAX_MESSAGE_BYTES:
+        raise ValueError(f"{topic}: expected at most {MAX_MESSAGE_BYTES} bytes, got {size}; use smaller windows")
     message = bytearray().join((prefix, bytes(_STAMPS.size), body, *planes))
     stamp(message, sent_ns=0, sent_seq=0)
     return message
@@ -139,7 +139,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message | Status:
     name, zero, _ = bytes(view[:16]).partition(b"\0")
     topic = name.decode("ascii", "replace")
     if not zero or topic not in TOPICS:
-        raise WireError(f"topic: expected {', '.join(TOPICS)} and a zero byte, got {reprlib.repr(name)}")
+        raise WireError(f"topic: expected {', '.join(TOPICS)} and a zero byte, got {_short(name)}")
     start = len(name) + 1
     if len(view) > start and view[start] != VERSION:
         raise WireVersionMismatch(
@@ -162,18 +162,11 @@ def decode(data: bytes | bytearray | memoryview) -> Message | Status:
 
 def _unpack(data: memoryview) -> dict[str, Any]:
     try:
-        header = msgpack.unpackb(
-            data,
-            max_str_len=_MAX_TEXT,
-            max_bin_len=_MAX_TEXT,
-            max_array_len=_MAX_ITEMS,
-            max_map_len=_MAX_ITEMS,
-            max_ext_len=0,
-        )
+        header = msgpack.unpackb(data, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS, max_ext_len=0)
     except ValueError as err:  # msgpack's own errors and UnicodeDecodeError are all ValueErrors
         raise WireError(f"header: expected msgpack within the limits of the wire, got: {str(err)[:200]}") from err
     if not isinstance(header, dict):
-        raise WireError(f"header: expected a map, got {reprlib.repr(header)}")
+        raise WireError(f"header: expected a map, got {_short(header)}")
     return header
 
 
@@ -182,7 +175,7 @@ def _status(header: "_Header", pixels: memoryview) -> Status:
         raise WireError(f"status: expected nothing after the header, got {len(pixels)} bytes")
     values = header.values.get("values")
     if not isinstance(values, dict):
-        raise WireError(f"values: expected a map, got {reprlib.repr(values)}")
+        raise WireError(f"values: expected a map, got {_short(values)}")
     _check_json(values, _MAX_DEPTH)
     return Status(
         stream=header.text("stream"),
@@ -197,14 +190,14 @@ def _check_json(value: object, depth: int) -> None:
         raise WireError(f"values: expected at most {_MAX_DEPTH} levels, got more")
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise WireError(f"values: expected texts as keys, got {reprlib.repr(list(value))}")
+            raise WireError(f"values: expected texts as keys, got {_short(list(value))}")
         for item in value.values():
             _check_json(item, depth - 1)
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth - 1)
     elif not (value is None or isinstance(value, bool | int | str) or (type(value) is float and math.isfinite(value))):
-        raise WireError(f"values: expected null, bool, finite number, text, list or map, got {reprlib.repr(value)}")
+        raise WireError(f"values: expected null, bool, finite number, text, list or map, got {_short(value)}")
 
 
 def _message(topic: str, header: "_Header", pixels: memoryview) -> Message:
@@ -263,7 +256,7 @@ class _Header:
         self.values = values
 
     def _wrong(self, key: str, expected: str) -> WireError:
-        got = reprlib.repr(self.values[key]) if key in self.values else "nothing"
+        got = _short(self.values[key]) if key in self.values else "nothing"
         return WireError(f"{key}: expected {expected}, got {got}")
 
     def integer(self, key: str, *, least: int = 0, most: int = _MAX_INT) -> int:
@@ -348,6 +341,11 @@ class _Header:
         if not np.isfinite(points).all():
             raise self._wrong(key, "finite coordinates")
         return EyeLandmarks(points=points)
+
+
+def _short(value: object) -> str:
+    text = reprlib.repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _is_integers(value: object, count: int, least: int, most: int) -> bool:
