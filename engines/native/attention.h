@@ -1,0 +1,118 @@
+// Multi-head attention inside one window (Swin, eq. 4), queries in vector lanes.
+//
+// The bias of query (yi, xi) and key (yj, xj) depends on their distance only. With tokens ordered by parity and block,
+// 16 queries of one parity (py, px) see a key as 16 entries of the position table: those of rows 2*ty + a and columns
+// 2*tx + b, where a = py - yj + 7 and b = px - xj + 7. So a head needs one vector for each of the 9x9 pairs (a, b),
+// 5 kB instead of the 16 kB of a 64x64 matrix, and every window of a shifted map the same ones: what a roll brought
+// together is kept apart by a mask, for keys in each quarter of the window.
+#pragma once
+
+#include "functions.h"
+#include "tile.h"
+
+namespace catchlight {
+namespace {
+
+constexpr int kKeys = 4;  // keys that a register tile of logits holds
+constexpr float kMasked = -144.269504f;  // -100 in units of log2(e)
+
+// How a window of a shifted map is cut by the end of the image.
+struct Cut {
+  bool rows, columns;
+};
+
+CATCHLIGHT_INLINE int row_of(int token) { return token % kPlane / 4 * 2 + token / (2 * kPlane); }
+CATCHLIGHT_INLINE int column_of(int token) { return token % 4 * 2 + token / kPlane % 2; }
+
+// Position vectors of a key for queries of parity 0.
+CATCHLIGHT_INLINE const float* position_of_key(const float* position, int key) {
+  return position + ((7 - row_of(key)) * kOffsets + 7 - column_of(key)) * kPlane;
+}
+
+// Offset from there for the vector of queries that begins at `token`.
+CATCHLIGHT_INLINE constexpr int position_of_query(int token) {
+  return (token / (2 * kPlane) * kOffsets + token / kPlane % 2) * kPlane + token % kPlane;
+}
+
+// mask[quarter of the key][block of the query].
+CATCHLIGHT_INLINE void fill_mask(Cut cut, float (&mask)[4][kPlane]) {
+  for (int quarter = 0; quarter < 4; ++quarter) {
+    for (int block = 0; block < kPlane; ++block) {
+      const bool apart = (cut.rows && block / 8 != quarter / 2) || (cut.columns && block % 4 / 2 != quarter % 2);
+      mask[quarter][block] = apart ? kMasked : 0.f;
+    }
+  }
+}
+
+// One head for one strip of queries. q, k, v: [head channels][64], q scaled by log2(e) / sqrt(head channels);
+// weights: scratch of [64][kStripTokens]; to: [head channels][64].
+template <bool kCut>
+CATCHLIGHT_INLINE void attend_strip(const float* q, const float* k, const float* v, int size, const float* position,
+                                    const float (&mask)[4][kPlane], int token, float* weights, float* to) {
+  Vector highest[kStrip];
+  for (int s = 0; s < kStrip; ++s) highest[s] = broadcast(-3e38f);
+  for (int key = 0; key < kTokens; key += kKeys) {
+    Vector logit[kKeys][kStrip];
+    CATCHLIGHT_UNROLL
+    for (int n = 0; n < kKeys; ++n) {
+      const float* from = position_of_key(position, key + n) + position_of_query(token);
+      const float* masked = mask[(key + n) % kPlane / 8 * 2 + (key + n) % 4 / 2] + token % kPlane;
+      CATCHLIGHT_UNROLL
+      for (int s = 0; s < kStrip; ++s) {
+        logit[n][s] = load(from + position_of_query(s * kLanes));
+        if (kCut) logit[n][s] += load(masked + s * kLanes % kPlane);
+      }
+    }
+    accumulate<Beside, kKeys, 1, kTokens>(logit, k + key, q + token, kTokens, size);
+    CATCHLIGHT_UNROLL
+    for (int n = 0; n < kKeys; ++n) {
+      CATCHLIGHT_UNROLL
+      for (int s = 0; s < kStrip; ++s) {
+        highest[s] = larger(highest[s], logit[n][s]);
+        store(weights + (key + n) * kStripTokens + s * kLanes, logit[n][s]);
+      }
+    }
+  }
+  Vector total[kStrip] = {};
+  for (int key = 0; key < kTokens; ++key) {
+    CATCHLIGHT_UNROLL
+    for (int s = 0; s < kStrip; ++s) {
+      float* at = weights + key * kStripTokens + s * kLanes;
+      const Vector weight = exp2_of_negative(load(at) - highest[s]);
+      total[s] += weight;
+      store(at, weight);
+    }
+  }
+  for (int s = 0; s < kStrip; ++s) total[s] = 1.f / total[s];
+  for_each_block(size, [&](auto block, int first) __attribute__((always_inline)) {
+    constexpr int outputs = decltype(block)::value;
+    Vector sum[outputs][kStrip] = {};
+    accumulate<Beside, outputs, kTokens, 1>(sum, v + first * kTokens, weights, kStripTokens, kTokens);
+    CATCHLIGHT_UNROLL
+    for (int n = 0; n < outputs; ++n) {
+      CATCHLIGHT_UNROLL
+      for (int s = 0; s < kStrip; ++s) store(to + (first + n) * kTokens + token + s * kLanes, sum[n][s] * total[s]);
+    }
+  });
+}
+
+// qkv: [3][channels][64]; to: [channels][64]; weights: scratch of 64 * kStripTokens floats.
+CATCHLIGHT_INLINE void attend(const float* qkv, int channels, int heads, const float* position, Cut cut,
+                              float* weights, float* to) {
+  float mask[4][kPlane];
+  fill_mask(cut, mask);
+  const int size = channels / heads;
+  for (int h = 0; h < heads; ++h, qkv += size * kTokens, to += size * kTokens, position += kPosition) {
+    const float *q = qkv, *k = q + channels * kTokens, *v = k + channels * kTokens;
+    for (int token = 0; token < kTokens; token += kStripTokens) {
+      if (cut.rows || cut.columns) {
+        attend_strip<true>(q, k, v, size, position, mask, token, weights, to);
+      } else {
+        attend_strip<false>(q, k, v, size, position, mask, token, weights, to);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace catchlight

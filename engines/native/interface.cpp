@@ -1,0 +1,110 @@
+#include "interface.h"
+
+#include <new>
+#include <system_error>
+
+#include "network.h"
+
+// Checks what it is given and turns exceptions into codes; the work is in network.cpp.
+
+using catchlight::Config;
+using catchlight::Kernels;
+using catchlight::Network;
+
+struct catchlight_engine {
+  Config config;
+  Network network;
+
+  catchlight_engine(const Config& config, const float* weights, int threads, const Kernels& kernels)
+      : config(config), network(config, weights, threads, kernels) {}
+};
+
+namespace {
+
+constexpr int kMaxSide = 2048, kMaxImages = 65536, kMaxThreads = 64;
+
+bool between(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
+
+// The limits of SwinIRConfig, once more: this side must be safe on its own.
+bool valid(const catchlight_config& c) {
+  if (!(c.scale == 2 || c.scale == 4 || c.scale == 8) || !between(c.frames, 1, 8) || !between(c.unshuffle, 1, 2) ||
+      !between(c.embed_dim, 1, 256) || !between(c.heads, 1, c.embed_dim) || c.embed_dim % c.heads != 0 ||
+      !between(c.mlp_ratio, 1, 4) || !between(c.groups, 1, 64) || c.depths == nullptr) {
+    return false;
+  }
+  int64_t layers = 0;
+  for (int g = 0; g < c.groups; ++g) {
+    if (!between(c.depths[g], 1, 64)) return false;
+    layers += c.depths[g];
+  }
+  return layers <= 64;
+}
+
+// Null where the processor or the build lacks the instruction set.
+const Kernels* find_kernels(int32_t instructions) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
+    return &catchlight::kKernelsAvx512;
+  }
+  if (avx2 && (instructions == CATCHLIGHT_AVX2 || instructions == CATCHLIGHT_AUTO)) return &catchlight::kKernelsAvx2;
+#endif
+  if (instructions == CATCHLIGHT_PORTABLE || instructions == CATCHLIGHT_AUTO) return &catchlight::kKernelsPortable;
+  return nullptr;
+}
+
+// Runs f and turns what it throws into a status.
+template <class F>
+int32_t guarded(F f) noexcept {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    return CATCHLIGHT_OUT_OF_MEMORY;
+  } catch (const std::system_error&) {
+    return CATCHLIGHT_NO_THREADS;
+  } catch (...) {
+    return CATCHLIGHT_FAILED;
+  }
+}
+
+}  // namespace
+
+int32_t catchlight_interface(void) { return CATCHLIGHT_INTERFACE; }
+
+int32_t catchlight_supports(int32_t instructions) { return find_kernels(instructions) != nullptr; }
+
+int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count, int32_t threads,
+                          int32_t instructions, catchlight_engine** engine) {
+  if (config == nullptr || weights == nullptr || engine == nullptr || !valid(*config) ||
+      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX512)) {
+    return CATCHLIGHT_BAD_ARGUMENT;
+  }
+  const Kernels* kernels = find_kernels(instructions);
+  if (kernels == nullptr) return CATCHLIGHT_NO_INSTRUCTIONS;
+  return guarded([&]() -> int32_t {
+    const Config checked = {config->scale, config->frames,    config->unshuffle, config->embed_dim,
+                            config->heads, config->mlp_ratio, {config->depths, config->depths + config->groups}};
+    if (count != checked.parameters()) return CATCHLIGHT_BAD_ARGUMENT;
+    *engine = new catchlight_engine(checked, weights, threads, *kernels);
+    return CATCHLIGHT_OK;
+  });
+}
+
+int32_t catchlight_run(catchlight_engine* engine, const uint8_t* input, int32_t images, int32_t height, int32_t width,
+                       uint8_t* output, float* exact) {
+  if (engine == nullptr || input == nullptr || output == nullptr || !between(images, 1, kMaxImages) ||
+      !between(height, 1, kMaxSide) || !between(width, 1, kMaxSide)) {
+    return CATCHLIGHT_BAD_ARGUMENT;
+  }
+  return guarded([&]() -> int32_t {
+    engine->network.run(input, images, height, width, output, exact);
+    return CATCHLIGHT_OK;
+  });
+}
+
+const char* catchlight_name(const catchlight_engine* engine) { return engine ? engine->network.kernels().name : ""; }
+
+void catchlight_destroy(catchlight_engine* engine) { delete engine; }

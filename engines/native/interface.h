@@ -1,0 +1,66 @@
+// The plain C interface of the library: everything that Python may call.
+//
+// Every function returns a catchlight_status; none throws, aborts or prints. An engine serves one caller at a time.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Raised whenever a signature or a structure below changes.
+#define CATCHLIGHT_INTERFACE 1
+
+#define CATCHLIGHT_EXPORT __attribute__((visibility("default")))
+
+typedef enum {
+  CATCHLIGHT_OK = 0,
+  CATCHLIGHT_BAD_ARGUMENT = 1,
+  CATCHLIGHT_OUT_OF_MEMORY = 2,
+  CATCHLIGHT_NO_INSTRUCTIONS = 3,  // this processor lacks the instruction set that was asked for
+  CATCHLIGHT_NO_THREADS = 4,       // the system refused to start a thread
+  CATCHLIGHT_FAILED = 5,
+} catchlight_status;
+
+typedef enum {
+  CATCHLIGHT_AUTO = 0,  // the widest that this processor has
+  CATCHLIGHT_PORTABLE = 1,
+  CATCHLIGHT_AVX2 = 2,
+  CATCHLIGHT_AVX512 = 3,
+} catchlight_instructions;
+
+// As SwinIRConfig in engines/config.py; the window is always 8.
+typedef struct {
+  int32_t scale, frames, unshuffle, embed_dim, heads, mlp_ratio, groups;
+  const int32_t* depths;  // one for each group
+} catchlight_config;
+
+typedef struct catchlight_engine catchlight_engine;
+
+CATCHLIGHT_EXPORT int32_t catchlight_interface(void);
+
+// 1 where this processor can run the instruction set, else 0.
+CATCHLIGHT_EXPORT int32_t catchlight_supports(int32_t instructions);
+
+// Builds an engine. weights: every tensor of a checkpoint, float32, C order, one after the other in the order of
+// SwinIRConfig.parameter_shapes(); count: how many floats. Nothing is kept of the arguments. threads: 1 to 64.
+CATCHLIGHT_EXPORT int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count,
+                                            int32_t threads, int32_t instructions, catchlight_engine** engine);
+
+// Enhances a batch. input: uint8 (images, height, width, 3*frames), BGR, newest frame first; output: uint8
+// (images, height*scale, width*scale, 3). exact: null, or float (images, height*scale, width*scale, 3) that takes the
+// same values before they are clamped and rounded, in [0, 1]; for tests.
+CATCHLIGHT_EXPORT int32_t catchlight_run(catchlight_engine* engine, const uint8_t* input, int32_t images,
+                                         int32_t height, int32_t width, uint8_t* output, float* exact);
+
+// The instruction set that the engine runs: "avx512", "avx2" or "portable".
+CATCHLIGHT_EXPORT const char* catchlight_name(const catchlight_engine* engine);
+
+// Joins the threads and frees everything; null is harmless.
+CATCHLIGHT_EXPORT void catchlight_destroy(catchlight_engine* engine);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,4 @@
+// For x86-64 with AVX2 and FMA; setup.py gives this file its flags.
+#define CATCHLIGHT_KERNELS kKernelsAvx2
+#define CATCHLIGHT_KERNELS_NAME "avx2"
+#include "kernels_of_unit.h"

@@ -1,0 +1,4 @@
+// For x86-64 with AVX-512 F, DQ, BW and VL; setup.py gives this file its flags.
+#define CATCHLIGHT_KERNELS kKernelsAvx512
+#define CATCHLIGHT_KERNELS_NAME "avx512"
+#include "kernels_of_unit.h"

@@ -1,0 +1,119 @@
+// What the network (network.cpp) and the kernels (kernel_*.cpp) agree on: the layout of activations and weights, and
+// the table of functions that each instruction set offers. Plain structures only: this header is compiled under
+// different instruction sets, so nothing in it may become code.
+//
+// Activations are "tiles": one 8x8 window of C channels is float [C][64], contiguous. The 64 tokens of a channel are
+// ordered by parity, then by 2x2 block: token = (y % 2 * 2 + x % 2) * 16 + (y / 2) * 4 + x / 2. So tokens fill vector
+// lanes for any C and any head size, a half-window shift moves whole blocks, and the neighbours that a 3x3
+// convolution needs are whole vectors again (halo.h).
+//
+// A map is a tile for each window, windows row by row, images one after the other. In a shifted map, window (r, c)
+// covers rows 8r+4 to 8r+11 and columns 8c+4 to 8c+11 of the image, wrapping round at its end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace catchlight {
+
+constexpr int kWindow = 8;
+constexpr int kTokens = kWindow * kWindow;
+constexpr int kPlane = 16;  // tokens of one parity: 4x4 blocks
+constexpr int kTaps = 9;    // of a 3x3 convolution
+constexpr int kHalo = 256;  // floats that a channel's 10x10 surroundings take (halo.h)
+constexpr int kBlock = 6;   // output channels that a kernel holds in registers
+
+// Position biases of one head: a vector of kPlane for each of the 9x9 offsets (attention.h).
+constexpr int kOffsets = 9;
+constexpr int kPosition = kOffsets * kOffsets * kPlane;
+
+// y = W x + b over channels, or a 3x3 convolution. The outputs are cut into blocks of at most kBlock, as equal as can
+// be (tile.h); the weights of a block are [input][tap][output of the block].
+struct Matrix {
+  const float* weights;
+  const float* bias;
+  int inputs;
+  int outputs;
+};
+
+// LayerNorm's gain and bias, a float for each channel.
+struct Affine {
+  const float* gain;
+  const float* bias;
+};
+
+struct Grid {
+  int images, rows, columns;  // in windows
+};
+
+// uint8 frames to a map of 3 * frames * unshuffle^2 channels, in torch's order of pixel_unshuffle.
+struct Reading {
+  const uint8_t* pixels;  // (images, height, width, channels)
+  int height, width, channels, unshuffle;
+  Grid grid;
+  float* map;
+};
+
+// One Swin layer from one map to another.
+struct Layer {
+  Matrix qkv, proj, fc1, fc2;  // LayerNorm, 1/sqrt(head) and log2(e) are folded into them
+  const float* position;       // [heads][kPosition], times log2(e)
+  int channels, heads;
+  bool shifted;
+};
+
+struct LayerCall {
+  const Layer* layer;
+  Grid grid;
+  const float* from;
+  bool from_shifted;
+  float* to;
+};
+
+// A shifted map back to a plain one.
+struct Realigning {
+  int channels;
+  Grid grid;
+  const float* from;
+  float* to;
+};
+
+// to = convolution(from) + add, and normalized = LayerNorm(to) where asked for. `to` may be `add`.
+struct Convolution {
+  Matrix matrix;
+  Grid grid;
+  const float* from;
+  const float* add;  // null: nothing is added
+  float* to;
+  Affine norm;
+  float* normalized;  // null: not wanted
+};
+
+// Bicubic interpolation of the newest frame plus the residual that the last convolution gives, shuffled to pixels.
+struct Writing {
+  Matrix matrix;
+  Grid grid;
+  const float* from;
+  const uint8_t* pixels;  // (images, height, width, channels)
+  int height, width, channels, unshuffle, scale;
+  uint8_t* output;  // (images, height * scale, width * scale, 3)
+  float* exact;     // null, or the same before clamping and rounding
+};
+
+// Each function works on one window, given by its index in the map, with scratch of its thread's own.
+struct Kernels {
+  const char* name;
+  void (*read)(const Reading&, int window);
+  void (*layer)(const LayerCall&, int window, float* scratch);
+  void (*realign)(const Realigning&, int window);
+  void (*convolve)(const Convolution&, int window, float* scratch);
+  void (*write)(const Writing&, int window, float* scratch);
+};
+
+extern const Kernels kKernelsPortable;
+#if defined(__x86_64__)
+extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvx512;
+#endif
+
+}  // namespace catchlight

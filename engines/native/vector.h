@@ -1,0 +1,85 @@
+// The vector of the instruction set that this unit is compiled for, and the few operations that have no operator.
+//
+// Everything in the kernel headers lies in an unnamed namespace: a function shared between units that were compiled
+// for different instruction sets could be merged by the linker, and an old processor would then meet a new instruction.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "kernels.h"
+
+#define CATCHLIGHT_INLINE inline __attribute__((always_inline))
+#define CATCHLIGHT_UNROLL _Pragma("GCC unroll 16")
+
+namespace catchlight {
+namespace {
+
+// kStrip vectors of tokens times kBlock outputs, kStrip inputs and one weight must fit into the registers.
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kStrip = 4;  // 32 registers
+#elif defined(__AVX2__)
+constexpr int kLanes = 8, kStrip = 2;  // 16 registers
+#elif defined(__aarch64__)
+constexpr int kLanes = 4, kStrip = 4;  // 32 registers
+#else
+constexpr int kLanes = 4, kStrip = 2;  // 16 registers
+#endif
+constexpr int kStripTokens = kLanes * kStrip;
+
+typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t Integers __attribute__((vector_size(kLanes * sizeof(float))));
+typedef float Quad __attribute__((vector_size(4 * sizeof(float))));  // a row of four blocks
+
+template <class T>
+CATCHLIGHT_INLINE T load_as(const float* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+CATCHLIGHT_INLINE Vector load(const float* from) { return load_as<Vector>(from); }
+template <class T>
+CATCHLIGHT_INLINE void store(float* to, T value) {
+  std::memcpy(to, &value, sizeof value);
+}
+CATCHLIGHT_INLINE Vector broadcast(float value) { return Vector{} + value; }
+
+CATCHLIGHT_INLINE Vector larger(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+CATCHLIGHT_INLINE Vector smaller(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+
+CATCHLIGHT_INLINE Vector magnitude(Vector a) { return (Vector)((Integers)a & 0x7fffffff); }
+
+CATCHLIGHT_INLINE Vector square_root(Vector a) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_sqrt_ps((__m256)a);
+#else
+  for (int i = 0; i < kLanes; ++i) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+#endif
+}
+
+}  // namespace
+}  // namespace catchlight

@@ -1,0 +1,44 @@
+"""Builds the native engine's library, where there is a compiler for it; pyproject.toml says everything else."""
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("engines/native")
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra"]
+# Each unit of kernels has its own instruction set; interface.cpp chooses between them at run time. No other file may
+# be compiled with these flags.
+INSTRUCTIONS = {
+    "kernel_avx2.cpp": ["-mavx2", "-mfma"],
+    "kernel_avx512.cpp": [
+        *("-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
+        "-mprefer-vector-width=512",
+        "-Wno-maybe-uninitialized",  # GCC 12 sees one inside its own intrinsics
+    ],
+}
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+class BuildLibrary(build_ext):
+    """Compiles a plain shared library, each source with its own flags."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return str(Path(*fullname.split(".")).with_suffix(".so"))
+
+    def build_extension(self, ext: Extension) -> None:
+        objects = []
+        for source in ext.sources:
+            flags = FLAGS + INSTRUCTIONS.get(Path(source).name, [])
+            objects += self.compiler.compile(
+                [source], output_dir=self.build_temp, extra_postargs=flags, depends=ext.depends
+            )
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=["-pthread"], target_lang="c++"
+        )
+
+
+sources = sorted(str(s) for s in SOURCES.glob("*.cpp") if X86 or s.name not in INSTRUCTIONS)
+library = Extension("engines.native.library", sources, depends=[str(h) for h in SOURCES.glob("*.h")], optional=True)
+setup(ext_modules=[library], cmdclass={"build_ext": BuildLibrary})
