@@ -25,7 +25,8 @@ IDLE_TALK = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before abs
 
 
 class FaceMesh:
-    """The landmarks of one face per frame: the largest at first, then the same one for as long as it is seen.
+    """The landmarks of one face per frame: the one that MediaPipe is surest of, which has been the largest wherever
+    we looked, and then the same one for as long as it is seen.
 
     A context manager; calls come from one thread, with the frames in their order, since it tracks.
     """

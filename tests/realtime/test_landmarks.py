@@ -1,0 +1,104 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from fakes import a_frame, grey
+
+from realtime.demo import DemoCamera
+from realtime.landmarks import FaceMesh
+
+
+@pytest.fixture
+def face_mesh():
+    with FaceMesh() as mesh:
+        yield mesh
+
+
+def test_irises_of_the_demo_are_found_where_they_are(face_mesh):
+    with DemoCamera(paced=False) as demo:
+        errors = [face_mesh(frame).points[[468, 473]] - demo.true_eyes(frame.seq) for frame in iter_frames(demo, 30)]
+
+    assert np.abs(np.median(errors, axis=0)).max() < 1
+    assert np.abs(errors).max() < 2
+
+
+def iter_frames(camera, count):
+    return (camera.read() for _ in range(count))
+
+
+def test_landmarks_have_the_documented_shape(face_mesh):
+    landmarks = face_mesh(a_frame(DemoCamera(motion=0).image(0)))
+
+    assert (landmarks.points.shape, landmarks.points.dtype) == ((478, 2), np.float32)
+    assert landmarks.interocular_px == pytest.approx(45, abs=1.5)
+
+
+def test_pixel_centres_are_at_whole_numbers():
+    """In a mirrored image x becomes W - 1 - x; with edges at whole numbers it would be W - x."""
+    image = DemoCamera(motion=0, interocular_px=90).image(0)
+
+    with FaceMesh() as mesh, FaceMesh() as mirrored_mesh:
+        there = mesh(a_frame(image)).points[:, 0].mean()
+        mirrored = mirrored_mesh(a_frame(np.ascontiguousarray(image[:, ::-1]))).points[:, 0].mean()
+
+    assert there + mirrored == pytest.approx(639, abs=0.45)
+
+
+def test_no_face_is_none(face_mesh):
+    assert face_mesh(a_frame(grey())) is None
+
+
+def test_face_is_found_again_after_it_was_away(face_mesh):
+    demo = DemoCamera(motion=0)
+
+    seen = [face_mesh(a_frame(image, seq)) for seq, image in enumerate([demo.image(0), grey(), grey(), demo.image(3)])]
+
+    assert [landmarks is not None for landmarks in seen] == [True, False, False, True]
+
+
+SMALL, LARGE = (DemoCamera(interocular_px=px, motion=0, width=480).image(0) for px in (60, 90))
+NOBODY = grey(size=(480, 480))
+
+
+@pytest.mark.parametrize(("views", "middle_x"), [((SMALL, LARGE), 720), ((LARGE, SMALL), 240)])
+def test_larger_of_two_faces_is_taken(face_mesh, views, middle_x):
+    landmarks = face_mesh(a_frame(np.hstack(views)))
+
+    assert landmarks.points[:, 0].mean() == pytest.approx(middle_x, abs=30)
+
+
+def test_face_is_kept_when_a_larger_one_joins(face_mesh):
+    scenes = [(SMALL, NOBODY), (SMALL, NOBODY), (SMALL, LARGE), (SMALL, LARGE), (SMALL, LARGE)]
+
+    seen = [face_mesh(a_frame(np.hstack(views), seq)) for seq, views in enumerate(scenes)]
+
+    assert [landmarks.points[:, 0].mean() for landmarks in seen] == pytest.approx([240] * 5, abs=30)
+
+
+def test_call_before_it_is_entered_is_refused():
+    with pytest.raises(ValueError, match="use `with FaceMesh"):
+        FaceMesh()(a_frame(grey()))
+
+
+def test_nothing_is_printed_but_real_errors():
+    program = """
+        import os, sys
+        sys.path.insert(0, "tests/realtime")
+        from fakes import a_frame, grey
+        from realtime.demo import DemoCamera
+        from realtime.landmarks import FaceMesh, _without_chatter
+        with FaceMesh() as mesh:
+            assert mesh(a_frame(grey())) is None
+            assert mesh(a_frame(DemoCamera().image(0))) is not None
+        with _without_chatter():
+            os.write(2, b"I0000 00:00 idle talk\\nE0000 00:00 a real error\\n")
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "E0000 00:00 a real error\n"
