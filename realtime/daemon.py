@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -17,21 +17,23 @@ from typing import Any
 
 import numpy as np
 import psutil
+from skimage.data import astronaut
 
-from engines import Engine, load_engine
 from engines.bicubic import BicubicEngine
 from realtime import report
 from realtime.bypass import Bypass
-from realtime.camera import open_camera
+from realtime.camera import Camera, open_camera
 from realtime.config import Config
 from realtime.crops import Cropper
 from realtime.display import Display
 from realtime.errors import RealtimeError
+from realtime.frames import Frame
 from realtime.landmarks import FaceMesh
 from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
+from realtime.tiers import Tiers
 
 _WARM_UP_S = 1.5
 """What the start may spend on the engine's first work; the face mesh takes longer to load."""
@@ -88,35 +90,36 @@ def _open_parts(config: Config, stack: ExitStack) -> Parts:
     """Open everything; what takes long at the same time, each in a thread of its own."""
     publisher = stack.enter_context(Publisher(config.publisher))
     with ThreadPoolExecutor(3, "open") as pool:
-        camera = pool.submit(open_camera, config.camera)
-        face_mesh = pool.submit(FaceMesh().__enter__)
-        engine = pool.submit(_open_engine, config)
-    for part in (camera, face_mesh, engine):
-        if part.exception() is None:
-            stack.push(part.result())
+        opening_camera = pool.submit(open_camera, config.camera)
+        opening_mesh = pool.submit(FaceMesh().__enter__)
+        opening_tiers = pool.submit(_open_engine, config, opening_camera, opening_mesh)
+    for opening in (opening_camera, opening_mesh):
+        if opening.exception() is None:
+            stack.push(opening.result())
+    if opening_tiers.exception() is None:
+        stack.push(opening_tiers.result().engine)
+    camera, tiers = opening_camera.result(), opening_tiers.result()
+    engine = tiers.engine
+    never = config.engine.bypass == "never"
     return Parts(
-        camera=camera.result(),
-        face_mesh=face_mesh.result(),
-        engine=engine.result(),
-        cropper=Cropper(config.crops, frames=engine.result().frames),
-        bypass=_bypass(config, engine.result()),
+        camera=camera,
+        face_mesh=opening_mesh.result(),
+        cropper=Cropper(config.crops, frames=engine.frames),
+        engine=engine,
+        tiers=tiers,
+        bypass=None if never else Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames)),
         publisher=publisher,
     )
 
 
-def _bypass(config: Config, engine: Engine) -> Bypass | None:
-    if config.engine.bypass == "never":
-        return None
-    return Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames))
-
-
-def _open_engine(config: Config) -> Engine:
+def _open_engine(config: Config, camera: Future[Camera], face_mesh: Future[FaceMesh]) -> Tiers:
     """The engine, after its first work on the window sizes, so that the stream does not wait while it compiles one.
 
     The smallest first, for they come most, until the time is up: some engines take a second for a size.
     """
-    choice, crops = config.engine, config.crops
-    engine = load_engine(choice.engine, choice.tier, threads=choice.threads)
+    portrait = Frame(seq=0, captured_ns=0, captured_utc_ns=0, ts_source="portrait", image=astronaut()[:480, :, ::-1])
+    tiers = Tiers(config.engine, fps=lambda: camera.result().fps, load=lambda: face_mesh.result()(portrait))
+    engine, crops = tiers.engine, config.crops
     shapes = [(2, height, width) for width, height in crops.ladder]
     shapes += [(1, height, width) for width, height in crops.face_ladder] if crops.face else []
     until_s = time.monotonic() + _WARM_UP_S
@@ -128,7 +131,7 @@ def _open_engine(config: Config) -> Engine:
     except BaseException:
         engine.close()
         raise
-    return engine
+    return tiers
 
 
 def _process_began_ns() -> int:

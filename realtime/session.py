@@ -18,6 +18,7 @@ from realtime.pipeline import enhance
 from realtime.publisher import Publisher
 from realtime.signals import Stop
 from realtime.slot import LatestSlot, SlotClosed
+from realtime.tiers import Tiers
 from realtime.wire import encode, encode_status
 
 _LOOK_S = 0.2
@@ -33,6 +34,7 @@ class Parts:
     face_mesh: Callable[[Frame], Landmarks | None]
     cropper: Callable[[Frame, Landmarks | None], Crops]
     engine: Engine
+    tiers: Tiers | None
     bypass: Bypass | None
     publisher: Publisher
     encode: Callable[..., bytearray] = encode
@@ -61,6 +63,8 @@ class Session:
         for enhanced in enhance(self._frames(), parts.face_mesh, parts.cropper, parts.engine, parts.bypass):
             self._send(enhanced)
             self._look()
+            if parts.tiers is not None:
+                parts.tiers.observe(enhanced)
 
     def _frames(self) -> Iterator[Frame]:
         """Every frame as soon as the chain is ready for it, or the newest at the camera's own pace."""

@@ -72,6 +72,7 @@ def session(config=EVERY_FRAME, *, frames=4, stop=None, **parts):
         "face_mesh": FakeFaceMesh(lambda seq: EYES),
         "cropper": FakeCropper(),
         "engine": IdentityEngine(),
+        "tiers": None,
         "bypass": None,
         "publisher": SentNowhere(),
     }

@@ -1,0 +1,44 @@
+"""Which tier serves: timed at the start, and changed while the stream runs too slowly or has long had room to spare."""
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from engines import ResilientEngine, TierGovernor, choose_tier, load_engine, load_resilient
+from realtime.config import EngineChoice
+from realtime.frames import Enhanced
+
+TYPICAL_SHAPE = (2, 48, 64)
+"""Both eyes of a face at arm's length in a 640x480 image; larger ones are seen by the governor."""
+OTHER_STAGES_MS = 12.0
+"""Of a frame's period, what landmarks, crops and sending take at their 95th percentile."""
+FASTEST_FPS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Tiers:
+    """Opens the engine that was chosen, with tier "auto" the best tier in time; then watches over it."""
+
+    def __init__(self, choice: EngineChoice, *, fps: Callable[[], float], load: Callable[[], object]) -> None:
+        """For tier "auto", fps: gives the camera's rate; load: does the daemon's other work, beside the timing."""
+        self._choice = choice
+        self._governor: TierGovernor | None = None
+        tier = choice.tier
+        if tier == "auto" and choice.engine != "bicubic":
+            budget_ms = max(1000 / min(fps(), FASTEST_FPS) - OTHER_STAGES_MS, 1000 / FASTEST_FPS / 2)
+            timed = choose_tier(choice.engine, budget_ms, shape=TYPICAL_SHAPE, load=load, threads=choice.threads)
+            _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", timed.p95_ms, budget_ms)
+            tier = timed.tier
+            self._governor = TierGovernor(timed.p95_ms, tier, budget_ms=budget_ms)
+        self.engine: ResilientEngine = load_resilient(choice.engine, tier, threads=choice.threads)
+
+    def observe(self, enhanced: Enhanced) -> None:
+        """Take one frame's time into account; may begin to open another tier, which takes over when it is ready."""
+        if self._governor is None or enhanced.patches is None or enhanced.tier != self._governor.tier:
+            return
+        batch_ms = (enhanced.stamps_ns["engine"] - enhanced.stamps_ns["crops"]) / 1e6
+        tier = self._governor.observe(monotonic(), batch_ms)
+        if tier is not None:
+            _log.info("changing from tier %s to %s", enhanced.tier, tier)
+            self.engine.replace(lambda: load_engine(enhanced.engine, tier, threads=self._choice.threads))
