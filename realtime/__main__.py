@@ -14,12 +14,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 import tyro
 
 from engines import EngineError
-from realtime.config import Config, DoctorConfig, SubscribeConfig
+from realtime.config import Config, DoctorConfig, KeysConfig, SubscribeConfig
 from realtime.errors import CameraError, RealtimeError, StreamError
 
 
@@ -55,7 +56,23 @@ def doctor(config: DoctorConfig) -> int:
     return examine(config)
 
 
-COMMANDS: Final[dict[str, Callable[..., int]]] = {"run": run, "subscribe": subscribe, "doctor": doctor}
+def keys(config: KeysConfig) -> int:
+    """Make CURVE keys for a stream that leaves this machine: the daemon's, and one for each client."""
+    _log_to_stderr(logging.WARNING)
+    from realtime.keys import make_client_keys, make_server_keys
+
+    if not (config.folder / "server.json").exists():
+        print(
+            f"made {make_server_keys(config.folder)}; it stays here: catchlight run --keys {config.folder} --bind ..."
+        )
+    if config.client is not None:
+        path = config.file or Path(f"{config.client}.json")
+        made = make_client_keys(config.folder, config.client, path)
+        print(f"made {made}; it goes to {config.client}: catchlight subscribe --keys {made} --connect ...")
+    return 0
+
+
+COMMANDS: Final[dict[str, Callable[..., int]]] = {"run": run, "subscribe": subscribe, "doctor": doctor, "keys": keys}
 EXIT_CODES: Final = {ValueError: 2, CameraError: 3, EngineError: 4, StreamError: 5, RealtimeError: 1}
 """The first that an error is an instance of."""
 
@@ -63,13 +80,14 @@ EXIT_CODES: Final = {ValueError: 2, CameraError: 3, EngineError: 4, StreamError:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
     try:
-        return tyro.extras.subcommand_cli_from_dict(
+        code: int = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="catchlight",
             description="A plain webcam, made fit for eye tracking: enhanced eyes, live, over ZeroMQ.",
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
+        return code
     except tuple(EXIT_CODES) as err:
         print("catchlight: " + " ".join(str(err).split()), file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(err, kind))

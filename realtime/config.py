@@ -120,3 +120,15 @@ class DoctorConfig:
     """Look at this camera, file or stream only; None: every camera that is found, and "demo"."""
     seconds: float = 1.0
     """How long to measure each camera's frame rate, in each mode."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeysConfig:
+    """The `keys` command: make keys for a stream that leaves this machine."""
+
+    folder: Path = Path("keys")
+    """The daemon's keys and its list of clients, for `catchlight run --keys`; made when there are none yet."""
+    client: str | None = None
+    """Make a key for this client too, and let it in: letters, digits, - and _."""
+    file: Path | None = None
+    """Where the client's key file goes; None: CLIENT.json here."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fakes import FakeCropper, FakeFaceMesh, IdentityEngine, a_frame, face_about, noise
 
 from engines import EngineError
 from engines.bicubic import BicubicEngine
@@ -8,7 +9,6 @@ from realtime.config import CropConfig
 from realtime.crops import Cropper
 from realtime.frames import patch_to_camera
 from realtime.pipeline import enhance
-from tests.realtime.fakes import FakeCropper, FakeFaceMesh, IdentityEngine, a_frame, face_about, noise
 
 EYES = [[290, 200], [335, 202]]
 

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from fakes import FakeCamera, FakeCropper, FakeFaceMesh, IdentityEngine, noise
 from rich.console import Console
 
 from realtime.client import Subscriber
@@ -16,7 +17,6 @@ from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop
 from realtime.wire import decode, encode
-from tests.realtime.fakes import FakeCamera, FakeCropper, FakeFaceMesh, IdentityEngine, noise
 
 EYES = [[290, 200], [335, 202]]
 EVERY_FRAME = Config(camera=CameraConfig(as_fast_as_possible=True), publisher=PublisherConfig(bind="tcp://127.0.0.1:*"))

@@ -1,0 +1,163 @@
+"""The `doctor` command: what this machine can do, and what to do about what it cannot."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+
+import numpy as np
+import zmq
+from rich.console import Console
+from rich.table import Table
+
+from engines import CheckpointError, EngineError, load_checkpoint, load_engine, shipped_tiers
+from realtime.bypass import SMALLEST_IRIS_PX, iris_px
+from realtime.camera import open_camera
+from realtime.config import CameraConfig, DoctorConfig
+from realtime.errors import CameraError
+from realtime.landmarks import FaceMesh
+from realtime.report import machine, versions
+from realtime.webcam import device_numbers
+
+MODES = ((640, 480), (1280, 720), (1920, 1080))
+GOOD_IRIS_PX = 10.0
+"""Iris diameter from which a tracker has something to work with: about 54 px between the eyes."""
+ENGINES = ("tensorrt", "cuda", "native", "openvino", "eager")
+_NO_ENGINE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mode:
+    """What a source really gave when it was asked for a size."""
+
+    asked: tuple[int, int]
+    got: tuple[int, int]
+    fps: float
+    iris_px: float | None
+    """Mean diameter over the frames with a face; None when no face was seen."""
+
+
+def examine(config: DoctorConfig) -> int:
+    """Print what is found; returns 0, or 4 when no engine runs here."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_machine(), markup=False)
+    with FaceMesh() as face_mesh:
+        for source in _sources(config):
+            _show_source(source, config.seconds, face_mesh, console)
+    _show_tiers(console)
+    return 0 if _show_engines(console) else _NO_ENGINE
+
+
+def _machine() -> str:
+    facts = machine()
+    found = versions() | {"libzmq": zmq.zmq_version()}
+    libraries = ", ".join(f"{name} {number}" for name, number in found.items())
+    return f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}\n{libraries}"
+
+
+def _sources(config: DoctorConfig) -> list[str]:
+    if config.source is not None:
+        return [config.source]
+    return [*map(str, device_numbers()), "demo"]
+
+
+def measure(source: str, seconds: float, face_mesh: FaceMesh) -> Iterator[Mode]:
+    """Play the source for some seconds in each size that it really gives. Raises CameraError."""
+    seen = set()
+    for asked in MODES:
+        with open_camera(CameraConfig(source=source, width=asked[0], height=asked[1])) as camera:
+            got = (camera.width, camera.height)
+            if got in seen:
+                continue
+            seen.add(got)
+            frames, irises = [], []
+            until = monotonic() + seconds
+            while monotonic() < until and (frame := camera.read()) is not None:
+                frames.append(frame.captured_ns)
+                landmarks = face_mesh(frame)
+                irises += [] if landmarks is None else [iris_px(landmarks)]
+        took_s = (frames[-1] - frames[0]) / 1e9 if len(frames) > 1 else 0.0
+        yield Mode(
+            asked=asked,
+            got=got,
+            fps=(len(frames) - 1) / took_s if took_s else 0.0,
+            iris_px=float(np.mean(irises)) if irises else None,
+        )
+
+
+def advice(iris: float | None) -> str:
+    """What a person should do about the size of the iris, in camera pixels."""
+    if iris is None:
+        return "no face seen"
+    if iris < GOOD_IRIS_PX:
+        bypassed = "; below this size bicubic is sent" if iris < SMALLEST_IRIS_PX else ""
+        return (
+            f"iris {iris:.1f} px: move closer or use a larger mode, {GOOD_IRIS_PX:g} px serve a tracker well{bypassed}"
+        )
+    return f"iris {iris:.1f} px: good"
+
+
+def _show_source(source: str, seconds: float, face_mesh: FaceMesh, console: Console) -> None:
+    table = Table("asked", "got", "frames/s", "eyes", title=f"source {source}", title_justify="left")
+    try:
+        for mode in measure(source, seconds, face_mesh):
+            sizes = (f"{width}x{height}" for width, height in (mode.asked, mode.got))
+            table.add_row(*sizes, f"{mode.fps:.1f}", advice(mode.iris_px))
+    except CameraError as err:
+        console.print(f"source {source}: {err}", markup=False)
+    if table.row_count:
+        console.print(table)
+
+
+def _show_tiers(console: Console) -> None:
+    table = Table("tier", "scale", "frames", "parameters", "scores", "gate", title="tiers", title_justify="left")
+    for name in shipped_tiers():
+        try:
+            checkpoint = load_checkpoint(name)
+        except CheckpointError as err:
+            console.print(str(err), markup=False)
+            continue
+        config, record = checkpoint.config, checkpoint.record
+        parameters = sum(tensor.size for tensor in checkpoint.tensors.values())
+        table.add_row(
+            name,
+            f"x{config.scale}",
+            str(config.frames),
+            f"{parameters:,}",
+            _brief(record.get("scores")),
+            _brief(record.get("gate")),
+        )
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("no tiers are shipped: only --tier PATH and --engine bicubic work")
+
+
+def _brief(value: object) -> str:
+    """A part of a weight's record on one line: its plain values; of what it nests, only the names."""
+    if value is None:
+        return "not recorded"
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{k}: {'...' if isinstance(v, dict | list) else v}" for k, v in value.items())
+
+
+def _show_engines(console: Console) -> bool:
+    """A line for each engine: the time that both eyes take, or why it does not run. Whether any runs."""
+    runs = False
+    for name in ENGINES:
+        try:
+            with closing(load_engine(name, "default")) as engine:
+                both_eyes = np.zeros((2, 48, 64, 3 * engine.frames), np.uint8)
+                engine(both_eyes)
+                started = perf_counter()
+                engine(both_eyes)
+                took_ms = (perf_counter() - started) * 1e3
+        except EngineError as err:
+            console.print(f"engine {err}" if str(err).startswith(name) else f"engine {name}: {err}", markup=False)
+        else:
+            runs = True
+            console.print(
+                f"engine {name}: runs, tier {engine.tier}, both eyes 2x48x64 in {took_ms:.1f} ms", markup=False
+            )
+    return runs
