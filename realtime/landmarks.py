@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
@@ -37,8 +36,7 @@ class FaceMesh:
 
     def __enter__(self) -> Self:
         # Imported here: half a second that nobody should pay who only wants the types.
-        with _without_chatter(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # protobuf's about its own age
+        with _without_chatter():
             from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
 
             self._mesh = MediaPipeFaceMesh(refine_landmarks=True, max_num_faces=1)

@@ -66,6 +66,7 @@ class CameraWatch:
         self._state: State = "ok"
         self._delay_s = FIRST_DELAY_S
         self._passed_at: float | None = None  # when a frame was last passed on
+        self._seen_at: float | None = None  # when a frame last came, or was first waited for
         self._next_seq = 0
         self._resample: NDArray[np.uint8] | None = None
         self._begin()
@@ -73,7 +74,7 @@ class CameraWatch:
     def _begin(self) -> None:
         """Look at a camera just opened with fresh eyes, but remember the image at which the last one froze."""
         now = self._clock()
-        self._opened_at = self._seen_at = self._changed_at = self._bright_at = self._sized_at = now
+        self._opened_at = self._changed_at = self._bright_at = self._sized_at = now
         self._arrivals: deque[float] = deque()
         self._offset: int | None = None  # from the camera's own seq to ours
         self._odd_mode, self._odd_frames = self._mode, 0
@@ -91,11 +92,13 @@ class CameraWatch:
     @property
     def state(self) -> State:
         """What the camera does now; also true while a read hangs."""
-        silent = self._clock() - self._seen_at > SILENCE_S
+        silent = self._seen_at is not None and self._clock() - self._seen_at > SILENCE_S
         return "lost" if silent and self._state not in ("frozen", "unsteady") else self._state
 
     def read(self) -> Frame | None:
         """The next good frame, however long that takes; None after stop(), or at the camera's own end."""
+        if self._seen_at is None:
+            self._seen_at = self._clock()
         while not self._stopped.is_set():
             if not self._is_open and not self._reopened():
                 continue
@@ -107,7 +110,7 @@ class CameraWatch:
             if frame is None:
                 return None
             self._seen_at = self._clock()
-            if self._is_good(frame):
+            if self._is_good(frame, self._seen_at):
                 return self._passed_on(frame)
         return None
 
@@ -125,9 +128,8 @@ class CameraWatch:
         self.stop()
         self._close()
 
-    def _is_good(self, frame: Frame) -> bool:
+    def _is_good(self, frame: Frame, now: float) -> bool:
         """Judge a frame, set the state, and give up the camera if that is what it takes."""
-        now = self._seen_at
         if not self._size_holds(frame.image, now):
             if now - self._sized_at >= PATIENCE_S:
                 self._give_up("unsteady", f"frames of changing size, now {frame.image.shape}")
@@ -143,8 +145,7 @@ class CameraWatch:
         self._arrivals.append(now)
         while now - self._arrivals[0] > 1:
             self._arrivals.popleft()
-        slow = now - self._opened_at > 1 and len(self._arrivals) < SLOW_SHARE * self.fps
-
+        enough = SLOW_SHARE * self.fps * (1.2 if self._state == "slow" else 1)  # to waver less between the two
         if now - self._bright_at >= PATIENCE_S:
             self._say("black", "is its lens covered?")
         elif now - self._changed_at >= PATIENCE_S:
@@ -152,9 +153,9 @@ class CameraWatch:
             return False
         elif self._state == "frozen" and self._changed_at < now:
             return False  # opened again, and still the image at which it froze
-        elif slow:
+        elif now - self._opened_at > 1 and len(self._arrivals) < enough:
             self._say("slow", f"expected {self.fps:g} frames a second, got {len(self._arrivals)}; is it dark?")
-        elif self._state != "slow" or now - self._opened_at <= 1 or len(self._arrivals) >= 1.2 * SLOW_SHARE * self.fps:
+        else:
             self._say("ok", f"{self.width}x{self.height}")
         return True
 
