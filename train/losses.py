@@ -13,11 +13,12 @@ def charbonnier(image: Tensor, truth: Tensor) -> Tensor:
     return (torch.sqrt((image - truth) ** 2 + EPSILON**2) - EPSILON).flatten(1).mean(1)
 
 
-def relative(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
-    """Mean over samples of error / (reference + floor); both (B,).
+def balanced(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
+    """Mean over samples of error / sqrt(reference + floor); both (B,).
 
-    With bicubic's error for reference, every sample counts by the share of it that is left, so that clean faces weigh
-    as much as dark ones; without it the noisy ones rule and the network learns to smooth what has no noise.
+    With bicubic's error for reference, a clean face counts nearly as much as a dark one. Unweighted, the noisy samples
+    rule and the network learns to smooth what has no noise; by the full share of bicubic's error, the clean ones rule
+    and it long learns nothing.
     """
     mean: Tensor = torch.mean(error / (reference.detach() + floor))
     return mean
