@@ -211,5 +211,5 @@ class CameraWatch:
 
     def _say(self, state: State, why: str) -> None:
         if state != self._state:
-            log.log(logging.INFO if state == "ok" else logging.WARNING, "%s: %s: %s", self.name, state, why)
+            log.log(logging.INFO if state == "ok" else logging.WARNING, "%s is %s: %s", self.name, state, why)
             self._state = state

@@ -61,9 +61,10 @@ class Webcam:
         self.name = re.sub(r"//[^/@]*@", "//", self.identity) if "://" in source else f"camera {self.identity}"
         image = self._wait_for_image()
         if image is None:
+            got = f"no frame within {FIRST_FRAME_S:g} s" if self._capture.opened else "none that opens"
             self._capture.close()
             raise CameraNotFound(
-                f"{self.name}: expected frames, got none within {FIRST_FRAME_S:g} s; is it in use by another program?"
+                f"{self.name}: expected a camera or stream, got {got}; is it there, and not in use by another program?"
             )
         self.height, self.width = image.shape[:2]
         self.fps = self._capture.fps or config.fps
@@ -84,7 +85,7 @@ class Webcam:
         image = self._capture.read()
         captured_ns, captured_utc_ns = monotonic_ns(), time_ns()
         if image is None:
-            raise CameraLost(f"{self.name}: expected a frame, got none; was it unplugged?")
+            raise CameraLost(f"{self.name}: expected a frame, got none; is it still there?")
         frame = Frame(
             seq=self._seq, captured_ns=captured_ns, captured_utc_ns=captured_utc_ns, ts_source="read", image=image
         )

@@ -291,8 +291,8 @@ def test_each_change_is_logged_once(caplog):
         read(watch, 60)
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "fake: lost: fake: expected a frame" in caplog.text
-    assert "fake: ok: 640x480" in caplog.text
+    assert "fake is lost: fake: expected a frame" in caplog.text
+    assert "fake is ok: 640x480" in caplog.text
 
 
 def test_stop_ends_the_wait_for_a_lost_camera():
