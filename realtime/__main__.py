@@ -88,13 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
         return code
+    except KeyboardInterrupt:  # before the parts that end cleanly were there
+        return 130
     except tuple(EXIT_CODES) as err:
         print("catchlight: " + " ".join(str(err).split()), file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(err, kind))
 
 
 def _log_to_stderr(level: int) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 if __name__ == "__main__":

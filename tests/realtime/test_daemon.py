@@ -1,0 +1,141 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from realtime.config import CameraConfig, Config, EngineChoice, PublisherConfig
+from realtime.daemon import run
+from realtime.errors import CameraNotFound, RealtimeError
+from realtime.metrics import STAGES
+
+FRAMES = 20
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A video without a face."""
+    path = tmp_path / "grey.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+    for level in range(FRAMES):
+        writer.write(np.full((240, 320, 3), 100 + level, np.uint8))
+    writer.release()
+    return path
+
+
+def configuration(source, *, report=None, seconds=None, **camera):
+    return Config(
+        camera=CameraConfig(source=str(source), **camera),
+        engine=EngineChoice(engine="bicubic"),
+        publisher=PublisherConfig(bind="tcp://127.0.0.1:*"),
+        report=report,
+        seconds=seconds,
+    )
+
+
+def test_a_file_is_played_to_its_end_and_reported(film, tmp_path):
+    report = tmp_path / "report.json"
+
+    code = run(configuration(film, report=report, as_fast_as_possible=True))
+
+    told = json.loads(report.read_text())
+    assert code == 0
+    assert (told["frames_captured"], told["frames_published"], told["frames_dropped"]) == (FRAMES, FRAMES, 0)
+    assert (told["faces_found"], told["engine"], told["tier"], told["outcome"]) == (0, "bicubic", "bicubic", "ended")
+    assert set(told["latency_ms"]) == {"p50", "p95", "p99", "max"}
+    assert set(told["stages_ms"]) == set(STAGES)
+    assert told["config"]["camera"]["source"] == str(film)
+    assert told["threads_left"] == 0
+
+
+def test_a_file_plays_at_its_own_rate(film, tmp_path):
+    report = tmp_path / "report.json"
+
+    run(configuration(film, report=report))
+
+    told = json.loads(report.read_text())
+    assert told["frames_captured"] >= FRAMES - 2  # the last ones may have been too late
+    assert 0.9 * (FRAMES - 3) / 30 < told["wall_s"] < 3
+
+
+def test_the_demo_shows_a_face_and_both_eyes_go_out(tmp_path):
+    report = tmp_path / "report.json"
+
+    run(configuration("demo", report=report, seconds=1.0, as_fast_as_possible=True))
+
+    told = json.loads(report.read_text())
+    assert told["faces_found"] == told["faces_published"] == told["frames_published"] > 3
+    assert told["by_engine"] == {"bicubic": told["faces_published"]}
+
+
+def test_the_end_leaves_no_thread_and_no_open_file(film):
+    run(configuration(film, as_fast_as_possible=True))
+    threads, files = threading.active_count(), psutil.Process().num_fds()
+
+    for _ in range(3):
+        run(configuration(film, as_fast_as_possible=True))
+
+    assert threading.active_count() == threads
+    assert psutil.Process().num_fds() <= files
+
+
+def test_a_failure_is_reported_too(tmp_path):
+    report = tmp_path / "report.json"
+
+    with pytest.raises(CameraNotFound):
+        run(configuration(tmp_path / "none.mp4", report=report))
+
+    told = json.loads(report.read_text())
+    assert told["outcome"].startswith("CameraNotFound: source")
+    assert told["frames_published"] == 0
+    assert told["latency_ms"]["p50"] is None
+
+
+def test_a_disk_that_takes_no_report_is_an_error(film, tmp_path):
+    report = tmp_path / "report.json"
+    report.with_name(f".report.json.{os.getpid()}.tmp").mkdir()
+
+    with pytest.raises(RealtimeError, match="cannot be written"):
+        run(configuration(film, report=report, as_fast_as_possible=True))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda v: str(v)
+)
+def test_a_signal_ends_the_daemon_cleanly(number, code, tmp_path):
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "realtime", "run", "--source", "demo", "--engine", "bicubic"]
+    command += ["--bind", f"ipc://{tmp_path}/eyes", "--report", str(report)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        daemon.stderr.readline()  # says that it streams
+        time.sleep(0.5)
+
+        asked = time.monotonic()
+        daemon.send_signal(number)
+        rest = daemon.communicate(timeout=20)[1]
+
+    assert daemon.returncode == code
+    assert time.monotonic() - asked < 5
+    assert rest == ""
+    told = json.loads(report.read_text())
+    assert told["outcome"] == "stopped"
+    assert told["threads_left"] == 0
+    assert told["frames_published"] > 0
+
+
+def test_a_signal_before_the_first_frame_ends_it_too(tmp_path):
+    command = [sys.executable, "-m", "realtime", "run", "--source", "demo", "--engine", "bicubic"]
+    with subprocess.Popen([*command, "--bind", f"ipc://{tmp_path}/eyes"], stderr=subprocess.PIPE, text=True) as daemon:
+        time.sleep(1.0)
+        daemon.send_signal(signal.SIGINT)
+        told = daemon.communicate(timeout=30)[1]
+
+    assert daemon.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in told
