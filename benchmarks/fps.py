@@ -1,0 +1,245 @@
+"""Frames a second and latency: every engine and tier, peers, and the whole daemon, measured in one run.
+
+What is measured, and why:
+- engines: the time for both eyes, 2x48x64, which is what a face at arm's length gives at 640x480. All contenders take
+  turns in one run, so that a busy machine is unfair to none; medians and 95th percentiles.
+- the peak: what the processor's multiply-add units give at most, measured; the share of it that an engine reaches says
+  how much is left to win.
+- scaling: the engine's time against patch area, batch and threads; it should be linear.
+- peers: what one would use instead.
+- pipeline: the daemon in a process of its own streaming the synthetic webcam, and a subscriber; latency from the
+  capture stamp to the send and to the subscriber.
+
+The last line is one JSON document: {"default_tier", "engines", "scaling", "peers", "pipeline", ...}.
+"""
+
+import json
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from peak import cores, peak_gflops
+from peers import peers
+from rich.console import Console
+from rich.table import Table
+from timing import Contender, race
+from whole import run_daemon
+
+from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
+from engines import shipped_tiers as shipped
+from realtime.report import machine, versions
+
+ENGINES = ("tensorrt", "cuda", "native", "openvino", "onnxruntime", "eager")
+BOTH_EYES = (2, 48, 64)
+SHAPES = ((2, 32, 48), (2, 48, 64), (2, 64, 96), (2, 96, 128), (1, 48, 64), (4, 48, 64), (8, 48, 64))
+SIZES = ((640, 480), (1280, 720))
+SWINIR_S = SwinIRConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpsConfig:
+    """Measure frames a second and latency of engines, peers and the whole daemon."""
+
+    quick: bool = False
+    """The default tier only, few calls: within 45 seconds on two cores."""
+    engines_only: bool = False
+    """Leave out the whole daemon."""
+    tiers: tuple[str, ...] = ()
+    """Names of shipped tiers, or checkpoints' paths; none: all that are shipped."""
+    peers: Path | None = None
+    """Folder with FSRCNN_x2.pb and ESPCN_x2.pb, for OpenCV's dnn_superres."""
+    json: Path | None = None
+    """Write the JSON document here too."""
+
+
+def main(config: FpsConfig) -> dict[str, Any]:
+    """Measure, print tables for people, then the document as one line."""
+    console = Console(width=140, highlight=False)
+    tiers = list(config.tiers or shipped())
+    if not tiers:
+        raise SystemExit("no tiers are shipped; name a checkpoint with --tiers PATH")
+    default = DEFAULT_TIER if DEFAULT_TIER in tiers else tiers[0]
+    if config.quick:
+        tiers = [default]
+    peak, how = peak_gflops(cores())
+    console.print(f"{machine()['cpu']}, {cores()} cores, peak {peak:.0f} GFLOP/s ({how})")
+    document: dict[str, Any] = {
+        "default_tier": Path(default).stem,
+        "peak_gflops": round(peak, 1),
+        "peak_measured_by": how,
+        "passed_over": {},
+        "config": {"quick": config.quick, "engines_only": config.engines_only, "tiers": tiers},
+        "machine": machine(),
+        "versions": versions(),
+    }
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        random_s = random_checkpoint(Path(folder, "S"), SWINIR_S)
+        contenders = open_contenders([*tiers, str(random_s)], document["passed_over"], stack, quick=config.quick)
+        beside = peers(config.peers, pixels(BOTH_EYES, 1))
+        rows = race(contenders + beside, 10 if config.quick else 90)
+    document["engines"] = [with_share(row, peak) for row in rows[: len(contenders)]]
+    document["peers"] = rows[len(contenders) :]
+    show_engines(document, console)
+    document["scaling"] = scaling(default, 3 if config.quick else 20)
+    show_scaling(document["scaling"], console)
+    document["pipeline"] = []
+    if not config.engines_only:
+        for size in SIZES:
+            for tier in tiers:
+                document["pipeline"].append(run_daemon("auto", tier, size, 5 if config.quick else 20))
+        show_pipeline(document["pipeline"], console)
+    text = json.dumps(document)
+    if config.json is not None:
+        config.json.write_text(text + "\n")
+    print(text)
+    return document
+
+
+def open_contenders(tiers: list[str], passed_over: dict[str, str], stack: ExitStack, *, quick: bool) -> list[Contender]:
+    """Every engine with every tier, both eyes; why an engine does not run goes into passed_over."""
+    found = []
+    for tier in tiers:
+        weights = load_checkpoint(tier)
+        is_random = weights.record.get("random", False)
+        for name in ENGINES:
+            if name in passed_over or (quick and is_random and name not in ("native", "openvino")):
+                continue
+            try:
+                engine = stack.enter_context(load_engine(name, tier))
+            except EngineError as err:
+                passed_over[name] = str(err)
+                continue
+            found.append(contender(engine, BOTH_EYES, weights.config, random=is_random))
+    bicubic = stack.enter_context(load_engine("bicubic"))
+    return [*found, contender(bicubic, BOTH_EYES, None, random=False)]
+
+
+def contender(engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig | None, **facts: object) -> Contender:
+    batch = pixels(shape, engine.frames)
+    work = {} if config is None else {"gflop": round(gflop(config, shape), 4), "parameters": parameters(config)}
+    names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape))}
+    return Contender(call=lambda: engine(batch), facts={**names, **facts, **work})
+
+
+def pixels(shape: tuple[int, int, int], frames: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3 * frames), np.uint8)
+
+
+def parameters(config: SwinIRConfig) -> int:
+    return sum(int(np.prod(shape)) for shape in config.parameter_shapes().values())
+
+
+def gflop(config: SwinIRConfig, shape: tuple[int, int, int]) -> float:
+    """Operations, in 10^9, that the network's products and sums need; padding to whole windows included."""
+    images, height, width = shape
+    multiple, c = config.multiple, config.embed_dim
+    tokens = images * -(-height // multiple) * -(-width // multiple) * config.window**2
+    linears = (4 + 2 * config.mlp_ratio) * c * c
+    attention = 2 * config.window**2 * c
+    inputs, outputs = config.input_channels * config.unshuffle**2, 3 * (config.scale * config.unshuffle) ** 2
+    convolutions = 9 * c * (inputs + outputs + c * (len(config.depths) + 1))
+    return 2 * tokens * (sum(config.depths) * (linears + attention) + convolutions) / 1e9
+
+
+def with_share(row: dict[str, Any], peak: float) -> dict[str, Any]:
+    if "gflop" not in row:
+        return row
+    return row | {"share_of_peak": round(row["gflop"] / (row["median_ms"] / 1e3) / peak, 4)}
+
+
+def random_checkpoint(path: Path, config: SwinIRConfig) -> Path:
+    """Random weights of an architecture, for its speed only."""
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: (rng.standard_normal(shape) * 0.02 + (1 if "norm" in name and name.endswith("weight") else 0)).astype(
+            "f4"
+        )
+        for name, shape in config.parameter_shapes().items()
+    }
+    return save_checkpoint(path, config, tensors, {"random": True})
+
+
+def scaling(tier: str, seconds: float) -> list[dict[str, Any]]:
+    """The engine that "auto" takes, on shapes of growing area and batch, with one thread and with all."""
+    config = load_checkpoint(tier).config
+    with ExitStack() as stack:
+        contenders = []
+        for threads in sorted({1, cores()}):
+            engine = stack.enter_context(load_engine("auto", tier, threads=threads))
+            contenders += [contender(engine, shape, config, threads=threads) for shape in SHAPES]
+        return race(contenders, seconds)
+
+
+def show_engines(document: dict[str, Any], console: Console) -> None:
+    native = {row["tier"]: row["median_ms"] for row in document["engines"] if row["engine"] == "native"}
+    table = Table(
+        "engine", "tier", "parameters", "median ms", "p95 ms", "of peak", "native is", title="both eyes, 2x48x64"
+    )
+    for row in document["engines"]:
+        table.add_row(
+            row["engine"],
+            row["tier"] + (" (random weights)" if row["random"] else ""),
+            f"{row['parameters']:,}" if "parameters" in row else "",
+            f"{row['median_ms']:.2f}",
+            f"{row['p95_ms']:.2f}",
+            f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else "",
+            f"{row['median_ms'] / native[row['tier']]:.1f}x faster" if row["tier"] in native else "",
+        )
+    for row in document["peers"]:
+        table.add_row(row["peer"], "", "", f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}", "", "")
+    console.print(table)
+    for reason in document["passed_over"].values():
+        console.print(f"passed over {reason}", markup=False)
+
+
+def show_scaling(rows: list[dict[str, Any]], console: Console) -> None:
+    if not rows:
+        return
+    table = Table(
+        "shape", "threads", "median ms", "us per 1000 px", title=f"scaling, {rows[0]['engine']} {rows[0]['tier']}"
+    )
+    for row in rows:
+        area = np.prod([int(n) for n in row["shape"].split("x")])
+        table.add_row(
+            row["shape"], str(row["threads"]), f"{row['median_ms']:.2f}", f"{row['median_ms'] * 1e6 / area:.0f}"
+        )
+    console.print(table)
+
+
+def show_pipeline(rows: list[dict[str, Any]], console: Console) -> None:
+    columns = (
+        "frame",
+        "engine",
+        "tier",
+        "fps",
+        "dropped",
+        "send p50 / p95 ms",
+        "receive p50 / p95 ms",
+        "cores",
+        "MB",
+        "first s",
+    )
+    table = Table(*columns, title="the whole daemon, demo at 30 frames a second")
+    for row in rows:
+        sent, received = row["latency_ms"], row["receive_ms"]
+        table.add_row(
+            row["size"],
+            row["engine"],
+            row["tier"],
+            f"{row['fps'] or 0:.1f}",
+            f"{row['frames_dropped']} of {row['frames_captured']}",
+            *(f"{ms['p50'] or 0:.1f} / {ms['p95'] or 0:.1f}" for ms in (sent, received)),
+            f"{row['cpu_share']:.2f}",
+            f"{row['peak_rss_mb']:.0f}",
+            f"{row['first_message_s'] or 0:.1f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(FpsConfig, config=(tyro.conf.FlagCreatePairsOff,)))

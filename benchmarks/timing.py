@@ -1,0 +1,59 @@
+"""Times contenders against each other: in turn, in one run, so that a busy moment of the machine hits all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+
+SETTLE_S = 0.003
+"""Between two calls: threads that spin after one contender's work must not slow the next one's."""
+MIN_CALLS = 5
+
+
+@dataclass(kw_only=True)
+class Contender:
+    """Something to time: call() does the work once; facts go into its row."""
+
+    call: Callable[[], object]
+    facts: dict[str, Any]
+    times_ms: list[float] = field(default_factory=list)
+
+    def row(self) -> dict[str, Any]:
+        """Its facts, and the median and 95th percentile of its calls."""
+        return {
+            **self.facts,
+            "median_ms": round(float(np.median(self.times_ms)), 3),
+            "p95_ms": round(float(np.percentile(self.times_ms, 95)), 3),
+            "calls": len(self.times_ms),
+        }
+
+
+def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
+    """Rounds of one call each, for about so many seconds, at least MIN_CALLS calls each.
+
+    A contender that takes longer than its share sits out rounds in between, so that the quick ones get more calls.
+    """
+    once_ms = []
+    for contender in contenders:
+        contender.call()  # compiles, allocates
+        once_ms.append(_timed(contender.call))
+    share_ms = max(1000 * seconds / max(len(contenders), 1) / 50, min(once_ms, default=0.0))
+    strides = [max(1, round(ms / share_ms)) for ms in once_ms]
+    until = perf_counter() + seconds
+    turn = 0
+    while perf_counter() < until or any(len(c.times_ms) < MIN_CALLS for c in contenders):
+        late = perf_counter() >= until
+        for contender, stride in zip(contenders, strides, strict=True):
+            if (turn % stride == 0 and not late) or (late and len(contender.times_ms) < MIN_CALLS):
+                sleep(SETTLE_S)
+                contender.times_ms.append(_timed(contender.call))
+        turn += 1
+    return [contender.row() for contender in contenders]
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = perf_counter()
+    call()
+    return (perf_counter() - started) * 1e3
