@@ -1,72 +1,184 @@
-"""The command line: python -m train prepare | run | evaluate | compare | export | gate."""
+"""The command line: python -m train prepare | run | evaluate | compare | export."""
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional
 
-from engines import EngineError, load_checkpoint
+from engines import EngineError, load_engine
 from train.config import TrainConfig
 from train.errors import TrainError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """Train a network, or go on with a run."""
+class Prepare:
+    """Find the eyes in a folder of faces and write its manifest; reports what it rejects, and why."""
 
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    folder: Positional[Path]
+    """Folder of pictures with one face each; folders in it are searched, too."""
+    min_interocular_px: float = 50.0
+    """Faces whose eyes are nearer to each other are rejected."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run(TrainConfig):
+    """Train a network, or go on with a run. Several processes: torchrun --nproc-per-node N -m train run ..."""
+
+    scale: int | None = None
+    """Short for --network.scale: 2, 4 or 8."""
     dry_run: bool = False
     """Print the configuration and stop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluate:
-    """Score a tier or checkpoint on labelled faces, beside bicubic and Lanczos."""
+    """Score a tier on labelled faces, beside bicubic and Lanczos."""
 
     data: Path
-    """Folder with val.json and val/."""
+    """Folder with val.json and the faces that it names."""
     tier: str = "default"
     """A tier, "default", or a checkpoint's path."""
+    engine: str = "auto"
+    """The engine that runs it."""
+    quick: bool = False
+    """Every fourth face only."""
+    still: bool = False
+    """The face does not move between the frames of a temporal tier."""
     json: Path | None = None
     """Write the table here, too."""
 
 
-def main() -> int:
-    """Run a command; returns the exit code."""
-    command = tyro.cli(Run | Evaluate, prog="python -m train", description=__doc__)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compare:
+    """Draw a sheet: low resolution, bicubic, tiers, truth; clean, webcam, dark; with RGB PSNR."""
+
+    data: Path
+    """Folder with val.json and the faces that it names."""
+    tiers: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--tier"])] = ("default",)
+    """Tiers or checkpoints' paths, all of one scale."""
+    engine: str = "auto"
+    """The engine that runs them."""
+    eyes: int = 2
+    """Rows for each condition."""
+    out: Path = Path("compare.png")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """Write a checkpoint for the engines: from a run, or in between two checkpoints of one network."""
+
+    source: Annotated[str | None, tyro.conf.Positional] = None
+    """A run's folder, its state.pt, a tier, or a checkpoint's path."""
+    interpolate: tuple[str, str] | None = None
+    """Instead of a source: two of them, such as the fidelity and the adversarial weights."""
+    weight: float = 0.5
+    """Share of the second of the two."""
+    out: Path | None = None
+    """The checkpoint to write: NAME.safetensors, and NAME.json beside it."""
+    data: Path | None = None
+    """Folder with val.json: the scores on it go into the checkpoint's record."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
+    commands: dict[type, Callable[..., None]] = {
+        Prepare: prepare,
+        Run: run,
+        Evaluate: evaluate,
+        Compare: compare,
+        Export: export,
+    }
     try:
-        if isinstance(command, Run):
-            return run(command)
-        return evaluate(command)
-    except (TrainError, EngineError) as err:
+        command = tyro.cli(
+            Prepare | Run | Evaluate | Compare | Export,  # type: ignore[arg-type]
+            prog="python -m train",
+            description="Train the network, from a folder of faces to weights that engines load.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+        commands[type(command)](command)
+    except (TrainError, EngineError, ValueError) as err:
         print(f"train: {err}", file=sys.stderr)
         return 1
+    return 0
 
 
-def run(command: Run) -> int:
+def prepare(command: Prepare) -> None:
+    """python -m train prepare"""
+    from train.prepare import prepare
+
+    print(prepare(command.folder, min_interocular_px=command.min_interocular_px).as_text())
+
+
+def run(command: Run) -> None:
     """python -m train run"""
+    network = replace(command.network, scale=command.scale) if command.scale else command.network
+    given = {name: getattr(command, name) for name in TrainConfig.__dataclass_fields__}
+    config = TrainConfig(**given | {"network": network})
+    if command.dry_run:
+        print(config.as_text())
+        return
     from train.loop import train
 
-    if command.dry_run:
-        print(command.config)
-        return 0
-    print(train(command.config))
-    return 0
+    print(train(config))
 
 
-def evaluate(command: Evaluate) -> int:
+def evaluate(command: Evaluate) -> None:
     """python -m train evaluate"""
-    from engines.swinir import SwinIR
-    from train import evaluate as evaluation
+    from train.evaluate import Exam, as_text, write_json
+    from train.perceptual import load_lpips
 
-    checkpoint = load_checkpoint(command.tier)
-    table = evaluation.evaluate(SwinIR.from_checkpoint(checkpoint), command.data)
-    print(evaluation.as_text(table, checkpoint.name))
+    with load_engine(command.engine, command.tier) as engine:
+        exam = Exam(
+            command.data,
+            frames=engine.frames,
+            scale=engine.scale,
+            every=4 if command.quick else 1,
+            step=0.0 if command.still else 0.5,
+            perceptual=load_lpips(),
+        )
+        table = exam.table(engine)
+    print(f"x{engine.scale}, {engine.frames} frame(s), engine {engine.name}, {len(exam.patches['clean'].lr)} eyes")
+    print(as_text(table, engine.tier))
     if command.json:
-        evaluation.write_json(table, checkpoint.name, command.json)
-    return 0
+        write_json(table, engine.tier, command.json)
+
+
+def compare(command: Compare) -> None:
+    """python -m train compare"""
+    from train.evaluate import Exam
+    from train.sheet import sheet, write_sheet
+
+    engines = [load_engine(command.engine, tier) for tier in command.tiers]
+    try:
+        if len({engine.scale for engine in engines}) != 1:
+            raise TrainError(f"tiers: expected one scale, got {', '.join(f'{e.tier} x{e.scale}' for e in engines)}")
+        exam = Exam(command.data, frames=max(e.frames for e in engines), scale=engines[0].scale, every=4)
+        picture = sheet(exam, {e.tier: (e.frames, e) for e in engines}, eyes=command.eyes)
+    finally:
+        for engine in engines:
+            engine.close()
+    write_sheet(command.out, picture)
+    print(command.out)
+
+
+def export(command: Export) -> None:
+    """python -m train export"""
+    from train.export import export, interpolated, load_weights
+
+    if (command.source is None) == (command.interpolate is None):
+        raise TrainError("export: expected a source or --interpolate A B, and not both")
+    if command.out is None:
+        raise TrainError("export: expected --out NAME.safetensors")
+    if command.interpolate:
+        weights = interpolated(*command.interpolate, command.weight)
+    else:
+        weights = load_weights(str(command.source))
+    print(export(weights, command.out, command.data))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class LossConfig:
     """Weights of the terms of the generator's loss; 0 leaves a term out."""
 
     pixel: float = 1.0
-    """Charbonnier, relative to bicubic's on the same sample."""
+    """Charbonnier, balanced by bicubic's on the same sample."""
     gradient: float = 0.0
     """Difference of the image gradients."""
     frequency: float = 0.0
@@ -47,9 +47,13 @@ class LossConfig:
     magnitude: float = 0.0
     """Keeps the body's features small, for half precision."""
     adversarial: float = 0.0
-    """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic."""
+    """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic. Small: 1e-4 to 1e-3."""
     feature: float = 0.0
-    """Matching of the critic's features."""
+    """Matching of the critic's features; rises with the adversarial term."""
+    adversarial_from: float = 0.0
+    """Share of the run after which the critic comes in; before it is the pixel-loss stage, exported as -fidelity."""
+    adversarial_ramp: float = 0.1
+    """Share of the run over which the adversarial weight then rises from 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +66,7 @@ class CriticConfig:
     penalty: float = 10.0
     """Lambda of the gradient penalty."""
     steps: int = 1
-    """Critic steps for each generator step."""
+    """Critic steps for each generator step, on the same batch and new points between real and fake."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +104,49 @@ class TrainConfig:
     """torch's CPU threads; 0 leaves its choice."""
     amp: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision of the forward passes; fp16 (CUDA only) scales the loss."""
-    device: str = "cpu"
-    """cpu, or cuda."""
+    device: Literal["cpu", "cuda"] = "cpu"
     log_every: int = 100
     test_every: int = 1000
     save_every: int = 500
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "log_every", "test_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("warmup", "workers", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: expected 0 to less than 1, got {self.ema}")
+        if self.data.patch < 8 or self.data.patch % self.network.multiple:
+            raise ValueError(
+                f"data.patch: expected a multiple of {self.network.multiple}, the network's windows, "
+                f"got {self.data.patch}"
+            )
+        if self.amp == "fp16" and self.device != "cuda":
+            raise ValueError(f"amp: expected bf16 or no on {self.device}, got fp16; it needs --device cuda")
+        if not 0 <= self.loss.adversarial_from <= 1:
+            raise ValueError(f"loss.adversarial_from: expected 0 to 1, got {self.loss.adversarial_from}")
+        if self.loss.feature and not self.loss.adversarial:
+            raise ValueError("loss.feature: expected --loss.adversarial more than 0 with it: it needs the critic")
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+    def as_text(self) -> str:
+        """A line for each field, under the name that it has on the command line."""
+        return "\n".join(_lines(self.to_json(), ""))
+
+
+def _lines(values: dict[str, Any], inside: str) -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += _lines(value, f"{inside}{name}.")
+        else:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            lines.append(f"{inside}{name}".replace("_", "-") + f" = {shown}")
+    return lines

@@ -3,7 +3,6 @@
 Batch norm would tie the samples of a batch together, and the gradient penalty is defined for one sample at a time.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,7 +32,7 @@ class Critic(nn.Module):
         return self.score(x).flatten(1).mean(1), features
 
 
-def interpolate(real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """A random point between each real and each fake sample, requiring grad (Gulrajani et al. 2017, alg. 1)."""
-    mix = torch.rand(len(real), 1, 1, 1, device=real.device, generator=generator)
+def interpolate(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """A point between each real and each fake sample, requiring grad (Gulrajani 2017, alg. 1). mix: (B,), 0 to 1."""
+    mix = mix.view(-1, 1, 1, 1)
     return (mix * real + (1 - mix) * fake).detach().requires_grad_()

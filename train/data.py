@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from train.config import DataConfig
 from train.degradation import DegradationConfig, draw_camera
 from train.errors import DataError
+from train.images import read_image
 
 ALIGNMENT = 16
 """The MCU of a 4:2:0 JPEG: a window may sit anywhere on its grid."""
@@ -31,6 +32,8 @@ class Face:
     """uint8 (H, W, 3), BGR."""
     eyes: NDArray[np.float32]
     """float32 (2, 2): x, y of the two eye centres, image-left first; pixel centres at integers."""
+    name: str = ""
+    """Where it came from, for messages."""
 
     @property
     def interocular_px(self) -> float:
@@ -70,18 +73,47 @@ def _read(folder: Path, manifests: tuple[Path, ...], limit: int | None) -> list[
 
 def _load_face(root: Path, row: dict[str, object]) -> Face:
     path = root / str(row["file"])
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"{path}: expected an image, cannot be read; remove it or run `python -m train prepare` again")
+    image = read_image(path)
     key = next(k for k in ("eyes_px", "eyes_yunet_px", "pupil_px") if k in row)
     eyes = np.asarray(row[key], dtype=np.float32)
     if eyes.shape != (2, 2):
         raise DataError(f"{path}: expected two eye positions under {key}, got {row[key]!r}")
-    return Face(image=np.asarray(image, dtype=np.uint8), eyes=eyes)
+    return Face(image=image, eyes=eyes, name=str(path))
+
+
+def usable(faces: list[Face], data: DataConfig, scale: int) -> list[Face]:
+    """The faces that are large enough to cut samples from at a scale; raises DataError when there is none."""
+    apart, side = data.interocular_px[0] * scale / data.enlarge, data.patch * scale
+    found = [f for f in faces if f.interocular_px >= apart and min(f.image.shape[:2]) >= side]
+    if not found:
+        widest = max(faces, key=lambda f: f.interocular_px)
+        raise DataError(
+            f"expected faces of at least {side} pixels with {apart:.0f} between the eyes at x{scale}, got none of "
+            f"{len(faces)} ({widest.name}: {min(widest.image.shape[:2])} and {widest.interocular_px:.0f}); give larger "
+            "faces, or lower --data.patch and --data.interocular-px"
+        )
+    return found
+
+
+def pyramid(face: Face, low_px: float, high_px: float) -> tuple[Face, ...]:
+    """The face and its halvings, largest first, as far as interocular distances of low_px to high_px need them."""
+    levels = [face]
+    while levels[-1].interocular_px / 2 >= low_px:
+        image = levels[-1].image
+        height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+        half = cv2.resize(image[:height, :width], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        eyes = (levels[-1].eyes + 0.5) / 2 - 0.5
+        levels.append(Face(image=np.asarray(half, dtype=np.uint8), eyes=eyes, name=face.name))
+        if levels[-1].interocular_px >= high_px:
+            levels = levels[-1:]
+    return tuple(levels)
 
 
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Endless samples: index -> uint8 (3T, p, p) frames, newest first, and uint8 (3, p*scale, p*scale); BGR."""
+    """Index -> uint8 (3T, p, p) frames, newest first, and uint8 (3, p*scale, p*scale); BGR.
+
+    Faces that are too small are left out. Raises DataError when none remains.
+    """
 
     def __init__(
         self,
@@ -94,10 +126,9 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         seed: int,
         count: int,
     ) -> None:
-        smallest = min(face.interocular_px for face in faces)
-        if smallest < 1:
-            raise DataError(f"expected faces with two distinct eyes, got an interocular distance of {smallest:.1f} px")
-        self.faces, self.data, self.degradation = faces, data, degradation
+        low, high = (px * scale * SUPERSAMPLING for px in data.interocular_px)
+        self.faces = [pyramid(face, low, high) for face in usable(faces, data, scale)]
+        self.data, self.degradation = data, degradation
         self.scale, self.frames, self.seed, self.count = scale, frames, seed, count
 
     def __len__(self) -> int:
@@ -112,11 +143,13 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng([self.seed, index])
         patch, scale, fine = self.data.patch, self.scale, self.scale * SUPERSAMPLING
-        face = self.faces[rng.integers(len(self.faces))]
+        levels = self.faces[rng.integers(len(self.faces))]
         walk = self._walk(rng)
         margin = int(np.abs(walk).max()) if self.frames > 1 else 0
         window = patch + ALIGNMENT
-        large = render(face, self._interocular(face, rng) * fine, fine * window + 2 * margin, self.data, rng)
+        interocular_px = self._interocular(levels[0], rng) * fine
+        face = next((f for f in reversed(levels) if f.interocular_px >= interocular_px), levels[0])
+        large = render(face, interocular_px, fine * window + 2 * margin, self.data, rng)
         clip = self._iris_steps(large, rng)
         camera = draw_camera(self.degradation, scale, rng)
         ox, oy = rng.integers(0, ALIGNMENT + 1, 2)
@@ -139,7 +172,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def _interocular(self, face: Face, rng: np.random.Generator) -> float:
         low, high = self.data.interocular_px
-        high = max(low, min(high, face.interocular_px * self.data.enlarge / self.scale))
+        high = min(high, face.interocular_px * self.data.enlarge / self.scale)
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     def _walk(self, rng: np.random.Generator) -> NDArray[np.int64]:

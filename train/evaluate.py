@@ -1,8 +1,9 @@
-"""Scores of a network on faces that it has not seen: {clean, webcam, dark} x {PSNR, SSIM}, beside bicubic's.
+"""Scores on faces that a network has not seen: {clean, webcam, dark} x {PSNR, SSIM}, beside bicubic's and Lanczos's.
 
-Each face is resized to an interocular distance of 64 low-resolution pixels, moved by a random fraction of a pixel, and
-photographed; the frames of a temporal tier move by a random walk of half a low-resolution pixel. Scored are the two eye
-windows, 64 x 48 low-resolution pixels.
+Each face is resized so that its eyes are 128 pixels apart, moved by a random fraction of a pixel, and photographed at
+1 / scale of that: 64 low-resolution pixels at x2, 32 at x4, and the same truth for every scale. The frames of a
+temporal tier move by a random walk of half a low-resolution pixel. Scored are the two eye windows, 128 x 96 pixels of
+the truth.
 """
 
 import json
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 from engines.swinir import SwinIR
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 from train.data import Face, load_labelled
+from train.errors import TrainError
 from train.metrics import scores
+from train.perceptual import Distance
 
 Enhance = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 Table = dict[str, dict[str, dict[str, float]]]
 
-WINDOW = (64, 48)
+INTEROCULAR_PX = 128.0
+"""Of the truth."""
+WINDOW = (128, 96)
+"""Width and height of a scored window of the truth."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,19 +37,21 @@ class Patches:
     """The test set in one condition."""
 
     lr: NDArray[np.uint8]
-    """uint8 (n, 48, 64, 3T), BGR, newest frame first."""
+    """uint8 (n, 96 / scale, 128 / scale, 3T), BGR, newest frame first."""
     hr: NDArray[np.uint8]
-    """uint8 (n, 48*scale, 64*scale, 3)."""
+    """uint8 (n, 96, 128, 3)."""
 
 
-def eye_patches(
-    faces: list[Face], condition: str, *, frames: int, scale: int = 2, interocular_px: float = 64, step: float = 0.5
-) -> Patches:
-    """Photograph every face and cut its eyes. The same seed gives the newest frame the same noise for every T."""
+def eye_patches(faces: list[Face], condition: str, *, frames: int, scale: int = 2, step: float = 0.5) -> Patches:
+    """Photograph every face and cut its eyes; the first frames are the same for every number of frames.
+
+    step: motion in low-resolution pixels a frame.
+    """
     lr, hr = [], []
+    width, height = WINDOW[0] // scale, WINDOW[1] // scale
     for number, face in enumerate(faces):
         rng = np.random.default_rng([20, number, *condition.encode()])
-        factor = interocular_px * scale / face.interocular_px
+        factor = INTEROCULAR_PX / face.interocular_px
         size = tuple(int(s * factor) // (2 * scale) * 2 * scale for s in face.image.shape[1::-1])
         shift = rng.uniform(-0.5, 0.5, 2)
         sharp, taken = None, []
@@ -55,10 +63,10 @@ def eye_patches(
         assert sharp is not None
         picture = np.concatenate(taken, axis=2)
         for eye in ((face.eyes + 0.5) * factor - 0.5 + shift) / scale:
-            x, y = (round(float(c - w / 2)) for c, w in zip(eye, WINDOW, strict=True))
-            x, y = max(0, min(x, picture.shape[1] - WINDOW[0])), max(0, min(y, picture.shape[0] - WINDOW[1]))
-            lr.append(picture[y : y + WINDOW[1], x : x + WINDOW[0]])
-            hr.append(sharp[scale * y : scale * (y + WINDOW[1]), scale * x : scale * (x + WINDOW[0])])
+            x, y = round(float(eye[0] - width / 2)), round(float(eye[1] - height / 2))
+            x, y = max(0, min(x, picture.shape[1] - width)), max(0, min(y, picture.shape[0] - height))
+            lr.append(picture[y : y + height, x : x + width])
+            hr.append(sharp[scale * y : scale * (y + height), scale * x : scale * (x + width)])
     return Patches(lr=np.stack(lr), hr=np.stack(hr))
 
 
@@ -88,36 +96,59 @@ def network(model: SwinIR) -> Enhance:
     return enhance
 
 
-def mean_scores(patches: Patches, enhance: Enhance) -> dict[str, float]:
-    """The mean over patches of every score."""
-    rows = [scores(a, b) for a, b in zip(enhance(patches.lr), patches.hr, strict=True)]
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+class Exam:
+    """The labelled faces of a folder, photographed once; scores any method on them. Raises DataError.
 
+    every: takes one face in so many. perceptual: adds "lpips" to the scores.
+    """
 
-def evaluate(model: SwinIR, val_dir: Path, *, every: int = 1, step: float = 0.5) -> Table:
-    """{"clean" | "webcam" | "dark": {"tier" | "bicubic" | "lanczos": {"psnr_rgb", "psnr_y", "ssim"}}}."""
-    faces = load_labelled(val_dir)[::every]
-    scale, table = model.config.scale, {}
-    for condition in CONDITIONS:
-        patches = eye_patches(faces, condition, frames=model.config.frames, scale=scale, step=step)
-        table[condition] = {
-            "tier": mean_scores(patches, network(model)),
-            "bicubic": mean_scores(patches, interpolation(cv2.INTER_CUBIC, scale)),
-            "lanczos": mean_scores(patches, interpolation(cv2.INTER_LANCZOS4, scale)),
+    def __init__(
+        self,
+        val_dir: Path,
+        *,
+        frames: int,
+        scale: int,
+        every: int = 1,
+        step: float = 0.5,
+        perceptual: Distance | None = None,
+    ) -> None:
+        faces = load_labelled(val_dir)[::every]
+        self.frames, self.scale, self._perceptual = frames, scale, perceptual
+        self.patches = {c: eye_patches(faces, c, frames=frames, scale=scale, step=step) for c in CONDITIONS}
+        baselines = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+        self._baselines = {
+            c: {name: self.mean_scores(patches, interpolation(how, scale)) for name, how in baselines.items()}
+            for c, patches in self.patches.items()
         }
-    return table
+
+    def table(self, enhance: Enhance) -> Table:
+        """{"clean" | "webcam" | "dark": {"tier" | "bicubic" | "lanczos": {"psnr_rgb", "psnr_y", "ssim"}}}."""
+        return {c: {"tier": self.mean_scores(p, enhance)} | self._baselines[c] for c, p in self.patches.items()}
+
+    def mean_scores(self, patches: Patches, enhance: Enhance) -> dict[str, float]:
+        """The mean over patches of every score."""
+        made = enhance(patches.lr)
+        rows = [scores(image, truth) for image, truth in zip(made, patches.hr, strict=True)]
+        mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        return mean | ({"lpips": self._perceptual(made, patches.hr)} if self._perceptual else {})
 
 
 def as_text(table: Table, name: str) -> str:
     """The table for people."""
-    lines = [f"{'condition':10}{'method':12}{'RGB dB':>8}{'Y dB':>8}{'SSIM':>8}"]
+    columns = {"psnr_rgb": ("RGB dB", 2), "psnr_y": ("Y dB", 2), "ssim": ("SSIM", 4), "lpips": ("LPIPS", 4)}
+    shown = [key for key in columns if key in next(iter(table.values()))["tier"]]
+    wide = max(12, len(name) + 2)
+    lines = [f"{'condition':11}{'method':{wide}}" + "".join(f"{columns[key][0]:>8}" for key in shown)]
     for condition, methods in table.items():
         for method, score in methods.items():
-            shown = name if method == "tier" else method
-            lines.append(f"{condition:10}{shown:12}{score['psnr_rgb']:8.2f}{score['psnr_y']:8.2f}{score['ssim']:8.4f}")
+            figures = "".join(f"{score[key]:8.{columns[key][1]}f}" for key in shown)
+            lines.append(f"{condition:11}{name if method == 'tier' else method:{wide}}{figures}")
     return "\n".join(lines)
 
 
 def write_json(table: Table, name: str, path: Path) -> None:
-    """The table for machines."""
-    path.write_text(json.dumps({"tier": name, "conditions": table}, indent=1) + "\n")
+    """The table for machines; raises TrainError."""
+    try:
+        path.write_text(json.dumps({"tier": name, "conditions": table}, indent=1) + "\n")
+    except OSError as err:
+        raise TrainError(f"{path}: cannot be written: {err.strerror or err}; choose another place") from err

@@ -4,16 +4,37 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from train.config import TrainConfig
+from engines.swinir import SwinIR
 
 
-def training_record(config: TrainConfig, step: int) -> dict[str, Any]:
-    """Configuration, steps, seed, data, versions, source revision."""
-    settings = config.to_json() | {"data_dir": config.data_dir.name, "out": config.out.name}
-    settings.pop("val_dir")
+def training_record(config: dict[str, Any], step: int) -> dict[str, Any]:
+    """Steps, configuration (TrainConfig.to_json(), folders by their last name only), versions, source revision."""
+    folders = {name: Path(config[name]).name for name in ("data_dir", "out")}
+    settings = {name: value for name, value in config.items() if name != "val_dir"} | folders
     return {"steps": step, "config": settings, "torch": torch.__version__, "revision": _revision()}
+
+
+@torch.inference_mode()
+def block_maxima(model: SwinIR, batch: NDArray[np.uint8]) -> list[float]:
+    """The largest |x| at the output of each residual group; half precision ends at 65504.
+
+    batch: uint8 (N, H, W, 3T), H and W multiples of config.multiple.
+    """
+    found: list[float] = []
+
+    def note(module: object, inputs: object, output: Tensor) -> None:
+        found.append(round(float(output.abs().max()), 3))
+
+    hooks = [group.register_forward_hook(note) for group in model.groups]
+    model(torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).float() / 255)
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def _revision() -> str:

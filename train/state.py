@@ -35,17 +35,37 @@ def save_state(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path, config: TrainConfig) -> dict[str, Any]:
-    """Read a run's state. Raises ResumeError: unreadable, or saved by a run of another configuration."""
+    """Read the state of a run to go on with. Raises ResumeError: unreadable, or saved by another configuration.
+
+    A field that the configuration did not have when the state was saved is not compared.
+    """
+    state = read_state(path)
+    _compare(path, json.loads(state["config"]), json.loads(json.dumps(config.to_json())), "")
+    return state
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read any run's state; "config" is its TrainConfig as JSON. Raises ResumeError: missing or unreadable."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        saved = json.loads(state["config"])
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as err:
-        raise ResumeError(f"{path}: not a run's state: {err}; remove it to start anew") from err
-    wanted = json.loads(json.dumps(config.to_json()))
-    for name in sorted(set(saved) | set(wanted)):
-        if name not in FREE_TO_CHANGE and saved.get(name) != wanted.get(name):
+        if not {"step", "rng", "generator", "average"} <= set(state) or not isinstance(
+            json.loads(state["config"]), dict
+        ):
+            raise ValueError("parts are missing")
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise ResumeError(f"{path}: not a run's state: {reason}; remove it to start anew") from err
+    return state
+
+
+def _compare(path: Path, saved: dict[str, Any], wanted: dict[str, Any], inside: str) -> None:
+    for name, value in saved.items():
+        if not inside and name in FREE_TO_CHANGE:
+            continue
+        if isinstance(value, dict) and isinstance(wanted.get(name), dict):
+            _compare(path, value, wanted[name], f"{inside}{name}.")
+        elif value != wanted.get(name):
             raise ResumeError(
-                f"{path}: of another configuration: {name}: expected {wanted.get(name)!r}, got {saved.get(name)!r}; "
+                f"{path}: of another configuration: {inside}{name}: expected {wanted.get(name)!r}, got {value!r}; "
                 "give the run another --out, or its own configuration"
             )
-    return state

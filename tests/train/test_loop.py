@@ -1,0 +1,243 @@
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engines import SwinIRConfig, load_checkpoint, save_checkpoint
+from engines.swinir import SwinIR
+from train.config import CriticConfig, LossConfig
+from train.errors import DataError, Diverged, ResumeError, TrainError
+from train.loop import adversarial_weight, learning_rate, train
+from train.state import read_state
+
+ALL_TERMS = LossConfig(
+    gradient=0.1,
+    frequency=0.1,
+    magnitude=0.1,
+    adversarial=0.01,
+    feature=0.01,
+    adversarial_from=0.34,
+    adversarial_ramp=0.3,
+)
+
+
+def rows(config):
+    return [json.loads(line) for line in (config.out / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same_state(a, b):
+    first, second = read_state(a / "state.pt"), read_state(b / "state.pt")
+    assert first["step"] == second["step"]
+    for part in ("generator", "average", "critic"):
+        assert first[part].keys() == second[part].keys()
+        for name, tensor in first[part].items():
+            assert torch.equal(tensor, second[part][name]), f"{part} {name}"
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_training_writes_a_checkpoint_and_its_record(tiny, frames):
+    config = tiny(network=SwinIRConfig(embed_dim=8, depths=(1,), heads=2, frames=frames))
+
+    checkpoint = load_checkpoint(train(config))
+
+    assert checkpoint.config == config.network
+    assert np.abs(checkpoint.tensors["conv_up.weight"]).max() > 0
+    record = checkpoint.record["training"]
+    assert (record["steps"], record["config"]["seed"], record["config"]["data_dir"]) == (6, 0, "train")
+    assert not any("/" in str(value) for value in record["config"].values())
+
+
+@pytest.mark.parametrize(("scale", "frames"), [(4, 1), (8, 1), (4, 3)], ids=["x4", "x8", "x4 of three frames"])
+def test_other_scales_train_with_the_same_command(tiny, scale, frames):
+    config = tiny(
+        network=SwinIRConfig(embed_dim=8, depths=(1,), heads=2, scale=scale, frames=frames),
+        data=replace(tiny().data, interocular_px=(12.0, 60.0)),
+        steps=2,
+    )
+
+    assert load_checkpoint(train(config)).config.scale == scale
+
+
+def test_log_holds_what_a_run_is_judged_by(tiny):
+    config = tiny(loss=ALL_TERMS)
+
+    train(config)
+
+    last = rows(config)[-1]
+    assert last["step"] == 6
+    assert last["epoch"] == 4
+    expected = {"learning_rate", "images_per_s", "pixel", "gradient", "frequency", "magnitude", "adversarial"}
+    assert expected | {"feature", "wasserstein", "penalty", "gradient_norm", "step_s"} <= set(last)
+
+
+def test_pixel_loss_falls(tiny):
+    config = tiny(steps=60, batch=4, learning_rate=2e-3, log_every=15)
+
+    train(config)
+
+    losses = [row["pixel"] for row in rows(config)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("workers", "stop"), [(0, 2), (1, 4)])
+def test_resumed_run_equals_an_unbroken_one_bit_for_bit(tiny, tmp_path, workers, stop):
+    loss = replace(ALL_TERMS, adversarial_from=0, adversarial_ramp=0)
+    whole = tiny(loss=loss, workers=workers, milestones=(), out=tmp_path / "whole" / "run")
+    broken = replace(whole, out=tmp_path / "broken" / "run")
+
+    train(whole)
+    train(replace(broken, steps=stop))
+    train(broken)
+
+    assert_same_state(whole.out, broken.out)
+    assert (whole.out / "run.safetensors").read_bytes() == (broken.out / "run.safetensors").read_bytes()
+
+
+def test_run_that_reached_its_end_is_only_exported_again(tiny):
+    config = tiny()
+    first = train(config).read_bytes()
+
+    again = train(config).read_bytes()
+
+    assert again == first
+    assert len(rows(config)) == 3
+
+
+def test_state_of_another_configuration_is_refused(tiny):
+    config = tiny(steps=2)
+    train(config)
+    before = (config.out / "state.pt").read_bytes()
+
+    with pytest.raises(ResumeError, match=r"network\.embed_dim: expected 16, got 8"):
+        train(replace(config, network=replace(config.network, embed_dim=16)))
+
+    assert (config.out / "state.pt").read_bytes() == before
+
+
+def test_nan_stops_the_run_names_the_term_and_keeps_the_last_good_state(tiny):
+    config = tiny(steps=4, save_every=1)
+    train(config)
+    good = (config.out / "state.pt").read_bytes()
+
+    with pytest.raises(Diverged, match=r"step \d+: the (pixel|gradient_norm) term became (nan|inf).*state\.pt"):
+        train(replace(config, steps=40, learning_rate=1e30, save_every=1000))
+
+    assert (config.out / "state.pt").read_bytes() == good
+
+
+def test_nan_before_anything_was_saved_says_so(tiny):
+    with pytest.raises(Diverged, match="no state was saved before"):
+        train(tiny(steps=40, learning_rate=1e30))
+
+
+def test_training_starts_from_given_weights(tiny, tmp_path):
+    network = tiny().network
+    tensors = SwinIR(network).tensors()
+    tensors["conv_up.bias"] += 0.25
+    start = save_checkpoint(tmp_path / "start", network, tensors, {})
+
+    result = load_checkpoint(train(tiny(init=str(start), steps=1, learning_rate=1e-9)))
+
+    np.testing.assert_allclose(result.tensors["conv_up.bias"], 0.25, atol=1e-6)
+
+
+def test_weights_of_another_network_are_refused_as_a_start(tiny, tmp_path):
+    other = SwinIRConfig(embed_dim=16, depths=(1,), heads=2)
+    start = save_checkpoint(tmp_path / "start", other, SwinIR(other).tensors(), {})
+
+    with pytest.raises(TrainError, match="embed_dim=16"):
+        train(tiny(init=str(start)))
+
+
+def test_fidelity_weights_are_exported_where_the_critic_comes_in(tiny):
+    config = tiny(loss=LossConfig(adversarial=0.01, adversarial_from=0.5))
+
+    final = load_checkpoint(train(config))
+
+    fidelity = load_checkpoint(config.out / "run-fidelity.safetensors")
+    assert fidelity.record["training"]["steps"] == 3
+    assert not np.array_equal(fidelity.tensors["conv_up.weight"], final.tensors["conv_up.weight"])
+    assert [("penalty" in row) for row in rows(config)] == [False, True, True]
+
+
+def test_critic_takes_as_many_steps_as_asked_and_the_generator_leaves_it_alone(tiny, tmp_path):
+    once = tiny(loss=LossConfig(adversarial=0.01), steps=1, out=tmp_path / "once")
+    thrice = replace(once, critic=CriticConfig(steps=3), out=tmp_path / "thrice")
+
+    train(once)
+    train(thrice)
+
+    states = [read_state(config.out / "state.pt")["critic_optimiser"]["state"] for config in (once, thrice)]
+    assert [float(next(iter(state.values()))["step"]) for state in states] == [1, 3]
+
+
+def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir):
+    config = tiny(val_dir=val_dir, steps=4, test_every=2)
+
+    train(config)
+
+    tests = [row for row in rows(config) if "test" in row]
+    assert [row["step"] for row in tests] == [2, 4]
+    assert set(tests[0]["test"]["dark"]) == {"tier", "bicubic", "lanczos"}
+    written = {path.name for path in config.out.iterdir()}
+    assert {"loss.png", "psnr.png", "sheet-0000002.png", "sheet-0000004.png", "tensorboard"} <= written
+
+
+def test_folder_without_a_manifest_says_what_to_run(tiny, tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(DataError, match="python -m train prepare"):
+        train(tiny(data_dir=tmp_path / "empty"))
+
+
+def test_cuda_without_a_gpu_says_so(tiny):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+
+    with pytest.raises(TrainError, match="choose --device cpu"):
+        train(tiny(device="cuda"))
+
+
+def test_learning_rate_rises_then_halves_at_each_milestone(tiny):
+    config = tiny(steps=100, warmup=10, learning_rate=1.0, milestones=(0.5, 0.75))
+
+    rates = [learning_rate(config, step) for step in (0, 4, 9, 49, 50, 74, 75, 99)]
+
+    assert rates == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0.5, 0.25, 0.25])
+
+
+def test_adversarial_weight_is_none_then_rises_from_nothing_to_its_value(tiny):
+    loss = LossConfig(adversarial=0.4, adversarial_from=0.5, adversarial_ramp=0.2)
+    config = tiny(steps=100, loss=loss)
+
+    weights = [adversarial_weight(config, step) for step in (0, 49, 50, 60, 70, 99)]
+
+    assert weights[:2] == [None, None]
+    assert weights[2:] == pytest.approx([0, 0.2, 0.4, 0.4])
+
+
+def test_interrupted_and_resumed_it_ends_in_the_same_bytes(tiny, tmp_path):
+    whole = tiny(loss=ALL_TERMS, steps=60, log_every=1, threads=1, workers=1, out=tmp_path / "whole" / "run")
+    broken = replace(whole, out=tmp_path / "broken" / "run")
+    script = f"from pathlib import *; from train.config import *; from train.loop import train; train({broken!r})"
+    code = script.replace("PosixPath", "Path")
+
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    while "step 3 " not in run.stdout.readline():
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    stopped = read_state(broken.out / "state.pt")["step"]
+    train(broken)
+    train(whole)
+
+    assert run.returncode == 0
+    assert 3 <= stopped < 60
+    assert_same_state(whole.out, broken.out)
+    assert (whole.out / "run.safetensors").read_bytes() == (broken.out / "run.safetensors").read_bytes()
