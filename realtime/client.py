@@ -4,10 +4,13 @@
         print(message.seq, message.patches.shape if message.face_found else "no face")
 
 newest=True keeps one message (ZeroMQ's CONFLATE, which is why messages have a single part): whoever pauses reads the
-newest next. newest=False keeps up to QUEUE messages and loses later ones beyond that; .lost counts them.
+newest next. Only after a restart of the publisher one message of the old stream may come first: libzmq subscribes again
+when it is next called. newest=False keeps up to QUEUE messages and loses those that come when it is full; .lost counts
+them.
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +21,14 @@ import zmq
 
 from realtime import wire
 from realtime.errors import StreamError, StreamTimeout, WireError
-from realtime.keys import load_client_keys
+from realtime.keys import ClientKeys, load_client_keys
 from realtime.message import Message, Status
 
 QUEUE: Final = 30
 """Messages that newest=False keeps for a reader who is late; each has at most wire.MAX_MESSAGE_BYTES."""
 
-_POLL_MS = 200  # a wait is cut into pieces so that Ctrl-C is seen on every system
-_RECONNECTIONS = 8  # looked past at most, so that a flood cannot hold the reader
+_POLL_S = 0.2  # a wait is cut into pieces so that Ctrl-C is seen on every system
+_SILENCE_S = 3.0  # then connect anew: libzmq does not come back after a stranger on the port sent it nonsense
 _M = TypeVar("_M", Message, Status)
 _log = logging.getLogger(__name__)
 
@@ -83,35 +86,23 @@ class Subscriber(Generic[_M]):
         self._newest = newest
         self._timeout_s = timeout_s
         self._keys = None if keys is None else Path(keys)
+        self._curve: ClientKeys | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
+        self._silent_since_s: float | None = None
         self._last: tuple[str, int] | None = None
         self._reason: WireError | None = None
         self.rejected = 0
         self.lost = 0
 
     def __enter__(self) -> Self:
-        keys = None if self._keys is None else load_client_keys(self._keys)
+        self._curve = None if self._keys is None else load_client_keys(self._keys)
         self._context = zmq.Context()
-        self._socket = socket = self._context.socket(zmq.SUB)
-        socket.linger = 0
-        socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
-        socket.tcp_keepalive = 1  # notices a publisher's host that vanished
-        socket.ipv6 = True
-        if self._newest:
-            socket.conflate = True
-        else:
-            socket.rcvhwm = QUEUE
-        if keys is not None:
-            socket.curve_serverkey = keys.server
-            socket.curve_publickey = keys.public
-            socket.curve_secretkey = keys.secret
-        socket.subscribe(self._topic.encode() + b"\0")
         try:
-            socket.connect(self._url)
-        except zmq.ZMQError as err:
+            self._connect()
+        except BaseException:
             self.close()
-            raise StreamError(f"{self._url}: expected an endpoint such as tcp://127.0.0.1:5580, got: {err}") from err
+            raise
         return self
 
     def __exit__(
@@ -145,53 +136,70 @@ class Subscriber(Generic[_M]):
         """Wait for the next message. Raises StreamTimeout after timeout_s, StreamError when it is not open."""
         if self._socket is None:
             raise StreamError("subscriber: expected it to be open, got a closed one; use it in a with statement")
-        deadline_s = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        deadline_s = math.inf if self._timeout_s is None else time.monotonic() + self._timeout_s
         while True:
-            left_ms = _POLL_MS if deadline_s is None else min(_POLL_MS, (deadline_s - time.monotonic()) * 1000)
-            if left_ms < 0:
+            wait_s = max(0.0, min(_POLL_S, deadline_s - time.monotonic()))
+            if self._socket.poll(math.ceil(wait_s * 1000)):
+                self._silent_since_s = None
+                message = self._read(self._socket.recv())
+                if message is not None:
+                    return cast(_M, message)
+            else:
+                self._connect_after_silence()
+            if time.monotonic() >= deadline_s:
                 raise self._timeout() from self._reason
-            if not self._socket.poll(int(left_ms) + 1):
-                continue
-            data = self._newest_bytes() if self._newest else self._socket.recv()
-            try:
-                message = wire.decode(data)
-                if isinstance(message, Status) != (self._topic == "status"):
-                    raise WireError(f"topic: expected {self._topic}, got another")
-            except WireError as err:
-                self._reject(err)
-                continue
-            self._count(message)
-            return cast(_M, message)
 
-    def _newest_bytes(self) -> bytes:
-        # A connection that ended leaves its last message in front of its successor's, so one look is not enough.
-        assert self._socket is not None
-        data = self._socket.recv()
-        for _ in range(_RECONNECTIONS):
-            if not self._socket.poll(0):
-                break
-            data = self._socket.recv()
-        return data
-
-    def _timeout(self) -> StreamTimeout:
-        got = (
-            "nothing"
-            if self._reason is None
-            else f"{self.rejected} that were rejected, the last because {self._reason}"
-        )
-        return StreamTimeout(
-            f"{self._url}: expected a message on {self._topic} within {self._timeout_s} s, got {got}; "
-            "is the publisher running, and are its address and keys right?"
-        )
-
-    def _reject(self, reason: WireError) -> None:
-        self._reason = reason
-        self.rejected += 1
-        if self.rejected == 1:
-            _log.warning("%s: a message was skipped, and others like it will be without a word: %s", self._url, reason)
-
-    def _count(self, message: Message | Status) -> None:
+    def _read(self, data: bytes) -> Message | Status | None:
+        try:
+            message = wire.decode(data)
+            if isinstance(message, Status) != (self._topic == "status"):
+                raise WireError(f"topic: expected {self._topic}, got another")
+        except WireError as err:
+            self._reason = err
+            self.rejected += 1
+            if self.rejected == 1:
+                _log.warning("%s: a message was skipped, others like it will be without a word: %s", self._url, err)
+            return None
         # Another stream is a restarted publisher, whose numbers begin again.
         if self._last is not None and self._last[0] == message.stream:
             self.lost += max(0, message.sent_seq - self._last[1] - 1)
         self._last = (message.stream, message.sent_seq)
+        return message
+
+    def _connect_after_silence(self) -> None:
+        now_s = time.monotonic()
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+        elif now_s - self._silent_since_s > _SILENCE_S:
+            self._silent_since_s = None
+            self._connect()
+
+    def _connect(self) -> None:
+        assert self._context is not None
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = socket = self._context.socket(zmq.SUB)
+        socket.linger = 0
+        socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
+        socket.tcp_keepalive = 1  # notices a publisher's host that vanished
+        socket.ipv6 = True
+        if self._newest:
+            socket.conflate = True
+        else:
+            socket.rcvhwm = QUEUE
+        if self._curve is not None:
+            socket.curve_serverkey = self._curve.server
+            socket.curve_publickey = self._curve.public
+            socket.curve_secretkey = self._curve.secret
+        socket.subscribe(self._topic.encode() + b"\0")
+        try:
+            socket.connect(self._url)
+        except zmq.ZMQError as err:
+            raise StreamError(f"{self._url}: expected an endpoint such as tcp://127.0.0.1:5580, got: {err}") from err
+
+    def _timeout(self) -> StreamTimeout:
+        got = "nothing" if self._reason is None else f"{self.rejected} rejected, the last because {self._reason}"
+        return StreamTimeout(
+            f"{self._url}: expected a message on {self._topic} within {self._timeout_s:g} s, got {got}; "
+            "is the publisher running, and are its address and keys right?"
+        )

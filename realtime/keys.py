@@ -130,12 +130,18 @@ def _read_secret(path: Path, names: tuple[str, ...], remedy: str) -> dict[str, b
             values = json.loads(file.read(_MAX_FILE_BYTES))
     except OSError as err:
         raise StreamError(f"{path}: expected a key file, got: {err.strerror}; {remedy}") from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise StreamError(f"{path}: expected JSON, got: {err}; {remedy}") from err
-    if (
-        not isinstance(values, dict)
-        or set(values) != set(names)
-        or not all(isinstance(key, str) and key.isascii() and len(key) == _KEY_BYTES for key in values.values())
-    ):
-        raise StreamError(f"{path}: expected {', '.join(names)}, each {_KEY_BYTES} characters, got others; {remedy}")
+    if not isinstance(values, dict) or set(values) != set(names) or not all(map(_is_key, values.values())):
+        raise StreamError(f"{path}: expected the keys {', '.join(names)} in Z85, got others; {remedy}")
     return {name: values[name].encode() for name in names}
+
+
+def _is_key(text: object) -> bool:
+    if not isinstance(text, str) or not text.isascii() or len(text) != _KEY_BYTES:
+        return False
+    try:
+        zmq.curve_public(text.encode())  # libzmq's own check: any 32 bytes are a key, but not all texts are Z85
+    except zmq.ZMQError:
+        return False
+    return True

@@ -307,7 +307,7 @@ def test_claims_of_size_reserve_no_memory(data):
 
 def test_a_message_beyond_the_limit_is_neither_written_nor_read():
     with pytest.raises(ValueError, match="use smaller windows"):
-        wire.encode(enhanced(height=512, width=512, scale=2), stream=STREAM)
+        wire.encode(enhanced(height=544, width=544, scale=2), stream=STREAM)
     with pytest.raises(WireError, match="at most 8388608 bytes"):
         wire.decode(bytes(wire.MAX_MESSAGE_BYTES + 1))
 
