@@ -37,18 +37,22 @@ class Capture:
         for setting, value in settings.items():
             self._capture.set(setting, value)
 
-    def read(self) -> NDArray[np.uint8] | None:
-        """The next image, uint8 (H, W, 3) BGR; None at the end or when the source failed."""
+    def grab(self) -> bool:
+        """Take the next image without unpacking it; False at the end or when the source failed."""
+        return self._capture.grab()
+
+    def unpack(self) -> NDArray[np.uint8] | None:
+        """The image that was grabbed, uint8 (H, W, 3) BGR; None when it is damaged."""
         try:
             image: Any
-            got, image = self._capture.read()
-        except cv2.error:  # a damaged picture: as good as none
+            got, image = self._capture.retrieve()
+        except cv2.error:
             return None
         return image if got else None
 
-    def skip(self) -> bool:
-        """Pass over the next image; False at the end."""
-        return self._capture.grab()
+    def read(self) -> NDArray[np.uint8] | None:
+        """Grab and unpack the next image; None when either fails."""
+        return self.unpack() if self.grab() else None
 
     def close(self) -> None:
         self._capture.release()

@@ -66,7 +66,7 @@ class VideoFile:
         for _ in range(frames):
             if self._first is not None:
                 self._first = None
-            elif not self._capture.skip():
+            elif not self._capture.grab():
                 return
             self._seq += 1
 

@@ -20,6 +20,8 @@ from realtime.watchdog import State
 BY_ID = Path("/dev/v4l/by-id")
 FIRST_FRAME_S = 5.0
 """Webcams need up to seconds for their first frame."""
+DAMAGED_IN_A_ROW, DAMAGED_FOR_S = 10, 0.5
+"""Cameras send a damaged picture now and then; so many, or for so long, and the camera is lost."""
 STREAM_TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000)
 
 
@@ -80,17 +82,26 @@ class Webcam:
 
     def read(self) -> Frame | None:
         """The next frame; None after stop(). Raises CameraLost when the camera gives none any more."""
-        if self._stopped:
-            return None
-        image = self._capture.read()
-        captured_ns, captured_utc_ns = monotonic_ns(), time_ns()
-        if image is None:
-            raise CameraLost(f"{self.name}: expected a frame, got none; is it still there?")
-        frame = Frame(
-            seq=self._seq, captured_ns=captured_ns, captured_utc_ns=captured_utc_ns, ts_source="read", image=image
-        )
-        self._seq += 1
-        return frame
+        deadline = monotonic() + DAMAGED_FOR_S
+        for _ in range(DAMAGED_IN_A_ROW):
+            if self._stopped:
+                return None
+            grabbed = self._capture.grab()
+            # Before unpacking, which takes a while and says nothing about when the light fell in.
+            captured_ns, captured_utc_ns = monotonic_ns(), time_ns()
+            image = self._capture.unpack() if grabbed else None
+            self._seq += 1
+            if image is not None:
+                return Frame(
+                    seq=self._seq - 1,
+                    captured_ns=captured_ns,
+                    captured_utc_ns=captured_utc_ns,
+                    ts_source="read",
+                    image=image,
+                )
+            if monotonic() > deadline:
+                break
+        raise CameraLost(f"{self.name}: expected a frame, got none; is it still there?")
 
     def stop(self) -> None:
         """End reading; for any thread. A read under way ends with its frame or its timeout."""

@@ -24,6 +24,7 @@ class NetworkCamera(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Sender)
         self.on = threading.Event()
         self.on.set()
+        self.jpegs = JPEGS
         self.url = f"http://127.0.0.1:{self.server_port}/video"
 
 
@@ -35,7 +36,7 @@ class Sender(BaseHTTPRequestHandler):
         seq = 0
         try:
             while self.server.on.is_set():
-                jpeg = JPEGS[seq % len(JPEGS)]
+                jpeg = self.server.jpegs[seq % len(self.server.jpegs)]
                 self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
                 self.wfile.write(jpeg + b"\r\n")
                 seq += 1
@@ -77,6 +78,16 @@ def test_stream_that_ends_is_lost(network_camera, capfd):
         with pytest.raises(CameraLost, match="is it still there"):
             list(iter(camera.read, None))
 
+    assert capfd.readouterr().err == ""
+
+
+def test_damaged_picture_does_not_end_the_stream(network_camera, capfd):
+    network_camera.jpegs = [*JPEGS, JPEGS[0][:300], b"nothing like a picture"]
+
+    with Webcam(network_camera.url, CameraConfig()) as camera:
+        frames = [camera.read() for _ in range(30)]
+
+    assert all(frame.image.shape == (120, 160, 3) for frame in frames)
     assert capfd.readouterr().err == ""
 
 
