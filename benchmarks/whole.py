@@ -33,7 +33,7 @@ def run_daemon(engine: str, tier: str, size: tuple[int, int], seconds: float, *o
                     received.add(monotonic_ns() - message.captured_ns)
             daemon.terminate()
             errors = daemon.communicate()[1]
-        if not report.exists() or daemon.returncode:
+        if daemon.returncode or not report.exists():
             raise RuntimeError(f"{' '.join(command)}: expected to end well, got: {errors.strip()}")
         told = json.loads(report.read_text())
     keys = ("engine", "tier", "fps", "frames_captured", "frames_published", "frames_dropped", "faces_found")
