@@ -18,6 +18,7 @@ from skimage.data import astronaut
 
 from realtime.frames import Frame
 from realtime.pace import Pace
+from realtime.watchdog import State
 
 # Measured by eye in the photograph, tenfold enlarged, in its pixels: good to a third of a pixel.
 IRISES = np.array([[203.4, 100.5], [246.4, 102.8]])
@@ -54,7 +55,7 @@ class DemoCamera:
     """The synthetic webcam. Without motion, saccades and blinks only the noise differs from frame to frame."""
 
     name = "demo"
-    state = "ok"
+    state: State = "ok"
 
     def __init__(
         self,
