@@ -10,7 +10,7 @@ from wire_samples import STREAM, enhanced, golden
 import realtime
 from realtime import wire
 
-MARKS = ("slow",)
+MARKS = ("camera_slow",)
 
 
 def _written(name):
