@@ -20,7 +20,7 @@ class Frame:
     captured_utc_ns: int
     """time.time_ns() at the same moment; for people and logs, never for arithmetic."""
     ts_source: str
-    """Where captured_ns comes from: "read" (after the read), "file" (after a paced read from a file)."""
+    """Where captured_ns comes from: "read" (after the read), "file" (a paced read of a file), "demo" (made)."""
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), BGR."""
 
