@@ -182,7 +182,7 @@ class Subscriber(Generic[_M]):
         socket.linger = 0
         socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
         socket.tcp_keepalive = 1  # notices a publisher's host that vanished
-        socket.ipv6 = True
+        socket.ipv6 = "[" in self._url  # else localhost may become ::1, where nobody listens
         if self._newest:
             socket.conflate = True
         else:

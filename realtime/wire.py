@@ -9,18 +9,17 @@ stamps a finished message in place, just before it is sent.
 """
 
 import math
-import reprlib
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from realtime.errors import WireError, WireVersionMismatch
 from realtime.frames import Box, Enhanced, patch_to_camera
-from realtime.message import EYE_POINTS, EyeLandmarks, Message, Status
+from realtime.header import Header, shorten
+from realtime.message import EYE_POINTS, Message, Status
 
 VERSION: Final = 1
 TOPICS: Final = {"eyes": 2, "face": 1, "status": 0}
@@ -28,14 +27,10 @@ TOPICS: Final = {"eyes": 2, "face": 1, "status": 0}
 MAX_MESSAGE_BYTES: Final = 8 << 20
 MAX_HEADER_BYTES: Final = 1 << 16
 
-_MAX_INT = 2**63 - 1
-_MAX_SIDE = 1 << 14
-_MAX_ITEMS = 64  # of an array or map; nested arrays that claim more would make msgpack reserve memory for them
-_MAX_DEPTH = 4
 _PREFIX = struct.Struct(">BI")  # version, header length
 _MAP_HEAD = struct.Struct(">BH")
 _STAMPS = struct.Struct(">9sQ10sQ")  # sent_ns and sent_seq: each one's name and the type byte of a uint64, its value
-_LANDMARK_SHAPE = (2, len(EYE_POINTS[0]), 2)
+_FACE_KEYS = ("shape", "raw_shape", "boxes", "to_camera", "landmarks", "interocular_px")
 _EYE_INDEX = np.array(EYE_POINTS)
 _NO_AFFINES = np.empty((0, 2, 3))
 
@@ -90,9 +85,6 @@ def encode(
     return _assemble(topic, header, np.ascontiguousarray(patches).data, newest.data)
 
 
-_FACE_KEYS = ("shape", "raw_shape", "boxes", "to_camera", "landmarks", "interocular_px")
-
-
 def encode_status(values: Mapping[str, Any], *, stream: str) -> bytearray:
     """Write a status message, not yet stamped.
 
@@ -139,7 +131,7 @@ def decode(data: bytes | bytearray | memoryview) -> Message | Status:
     name, zero, _ = bytes(view[:16]).partition(b"\0")
     topic = name.decode("ascii", "replace")
     if not zero or topic not in TOPICS:
-        raise WireError(f"topic: expected {', '.join(TOPICS)} and a zero byte, got {_short(name)}")
+        raise WireError(f"topic: expected {', '.join(TOPICS)} and a zero byte, got {shorten(name)}")
     start = len(name) + 1
     if len(view) > start and view[start] != VERSION:
         raise WireVersionMismatch(
@@ -153,54 +145,25 @@ def decode(data: bytes | bytearray | memoryview) -> Message | Status:
         raise WireError(
             f"header: expected at most {min(MAX_HEADER_BYTES, len(view) - body)} bytes, got a length of {header_bytes}"
         )
-    header = _Header(_unpack(view[body : body + header_bytes]))
+    header = Header(view[body : body + header_bytes])
     pixels = view[body + header_bytes :]
     if topic == "status":
         return _status(header, pixels)
     return _message(topic, header, pixels)
 
 
-def _unpack(data: memoryview) -> dict[str, Any]:
-    try:
-        header = msgpack.unpackb(data, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS, max_ext_len=0)
-    except ValueError as err:  # msgpack's own errors and UnicodeDecodeError are all ValueErrors
-        raise WireError(f"header: expected msgpack within the limits of the wire, got: {str(err)[:200]}") from err
-    if not isinstance(header, dict):
-        raise WireError(f"header: expected a map, got {_short(header)}")
-    return header
-
-
-def _status(header: "_Header", pixels: memoryview) -> Status:
+def _status(header: Header, pixels: memoryview) -> Status:
     if len(pixels):
         raise WireError(f"status: expected nothing after the header, got {len(pixels)} bytes")
-    values = header.values.get("values")
-    if not isinstance(values, dict):
-        raise WireError(f"values: expected a map, got {_short(values)}")
-    _check_json(values, _MAX_DEPTH)
     return Status(
         stream=header.text("stream"),
         sent_ns=header.integer("sent_ns"),
         sent_seq=header.integer("sent_seq"),
-        values=values,
+        values=header.status("values"),
     )
 
 
-def _check_json(value: object, depth: int) -> None:
-    if depth < 0:
-        raise WireError(f"values: expected at most {_MAX_DEPTH} levels, got more")
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise WireError(f"values: expected texts as keys, got {_short(list(value))}")
-        for item in value.values():
-            _check_json(item, depth - 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_json(item, depth - 1)
-    elif not (value is None or isinstance(value, bool | int | str) or (type(value) is float and math.isfinite(value))):
-        raise WireError(f"values: expected null, bool, finite number, text, list or map, got {_short(value)}")
-
-
-def _message(topic: str, header: "_Header", pixels: memoryview) -> Message:
+def _message(topic: str, header: Header, pixels: memoryview) -> Message:
     count = TOPICS[topic]
     header.one_of("dtype", "uint8")
     header.one_of("channels", "bgr")
@@ -247,114 +210,3 @@ def _message(topic: str, header: "_Header", pixels: memoryview) -> Message:
         landmarks=landmarks,
         interocular_px=interocular_px,
     )
-
-
-class _Header:
-    """A header from a stranger; each method reads one key as one type, or raises WireError."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
-
-    def _wrong(self, key: str, expected: str) -> WireError:
-        got = _short(self.values[key]) if key in self.values else "nothing"
-        return WireError(f"{key}: expected {expected}, got {got}")
-
-    def integer(self, key: str, *, least: int = 0, most: int = _MAX_INT) -> int:
-        value: Any = self.values.get(key)
-        if type(value) is not int or not least <= value <= most:
-            raise self._wrong(key, f"an integer of {least} to {most}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        value: Any = self.values.get(key)
-        if type(value) is not bool:
-            raise self._wrong(key, "true or false")
-        return value
-
-    def number(self, key: str) -> float:
-        value: Any = self.values.get(key)
-        if not _is_coordinate(value):
-            raise self._wrong(key, "a finite number of pixels")
-        return float(value)
-
-    def text(self, key: str) -> str:
-        value: Any = self.values.get(key)
-        if not isinstance(value, str):
-            raise self._wrong(key, "a text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value: Any = self.values.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, "an array of texts")
-        return tuple(value)
-
-    def one_of(self, key: str, expected: str) -> None:
-        if self.values.get(key) != expected:
-            raise self._wrong(key, repr(expected))
-
-    def stamps(self, key: str) -> dict[str, int]:
-        value: Any = self.values.get(key)
-        if not isinstance(value, dict) or not all(
-            isinstance(name, str) and type(stamp_ns) is int and 0 <= stamp_ns <= _MAX_INT
-            for name, stamp_ns in value.items()
-        ):
-            raise self._wrong(key, "a map from stages to nanoseconds")
-        return value
-
-    def size(self, key: str) -> tuple[int, int]:
-        value: Any = self.values.get(key)
-        if not _is_integers(value, 2, 1, _MAX_SIDE):
-            raise self._wrong(key, f"width and height of 1 to {_MAX_SIDE}")
-        return value[0], value[1]
-
-    def shape(self, key: str, count: int) -> tuple[int, int, int, int]:
-        value: Any = self.values.get(key)
-        if not _is_integers(value, 4, 1, _MAX_SIDE) or value[0] != count or value[3] != 3:
-            raise self._wrong(key, f"[{count}, height, width, 3] with sides of 1 to {_MAX_SIDE}")
-        return count, value[1], value[2], 3
-
-    def boxes(self, key: str, count: int) -> tuple[Box, ...]:
-        value: Any = self.values.get(key)
-        if not isinstance(value, list) or len(value) != count:
-            raise self._wrong(key, f"an array of {count}")
-        for box in value:
-            if not _is_integers(box, 4, -_MAX_SIDE, 2 * _MAX_SIDE) or box[2] < 1 or box[3] < 1:
-                raise self._wrong(key, "[x, y, width, height] in pixels for each patch")
-        return tuple(Box(x=x, y=y, width=width, height=height) for x, y, width, height in value)
-
-    def affines(self, key: str, count: int) -> NDArray[np.float64]:
-        value: Any = self.values.get(key)
-        if not isinstance(value, list) or len(value) != count:
-            raise self._wrong(key, f"an array of {count}")
-        for affine in value:
-            if not isinstance(affine, list) or len(affine) != 6 or not all(map(_is_coordinate, affine)):
-                raise self._wrong(key, "six finite numbers for each patch")
-        return np.array(value, dtype=np.float64).reshape(count, 2, 3)
-
-    def landmarks(self, key: str) -> EyeLandmarks:
-        value: Any = self.values.get(key)
-        size = 4 * math.prod(_LANDMARK_SHAPE)
-        if not isinstance(value, bytes) or len(value) != size:
-            raise self._wrong(key, f"{size} bytes of float32")
-        points = np.frombuffer(value, "<f4").reshape(_LANDMARK_SHAPE)
-        if not np.isfinite(points).all():
-            raise self._wrong(key, "finite coordinates")
-        return EyeLandmarks(points=points)
-
-
-def _short(value: object) -> str:
-    text = reprlib.repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _is_integers(value: object, count: int, least: int, most: int) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == count
-        and all(type(item) is int and least <= item <= most for item in value)
-    )
-
-
-def _is_coordinate(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) <= 1e9  # type: ignore[arg-type]  # false for a NaN too

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["realtime.wire", "realtime.message"]):
+with atheris.instrument_imports(include=["realtime.wire", "realtime.header"]):
     from realtime import WireError, wire
 
 GOLDEN = Path(__file__).parents[1] / "realtime" / "golden"

@@ -68,6 +68,13 @@ def test_iterating_in_a_with_statement_keeps_it_open():
         assert second.sent_seq > first.sent_seq
 
 
+def test_localhost_is_this_machine():
+    with streaming() as publisher:
+        url = publisher.endpoint.replace("127.0.0.1", "localhost")
+        with Subscriber(url, timeout_s=5) as subscriber:
+            assert subscriber.receive().seq == 41
+
+
 @pytest.mark.parametrize("topic", ["eyes", "face", "status"])
 def test_each_topic_brings_its_own_messages(topic):
     with streaming() as publisher, Subscriber(publisher.endpoint, topic, timeout_s=5) as subscriber:
