@@ -1,7 +1,8 @@
 """The daemon: opens the parts, runs a session, leaves a report.
 
-Two threads work: one captures, the main one does all else. The landmarks of one frame beside the engine of another
-would take a third; a CPU engine uses every core by itself.
+Three threads work: one captures, one finds the eyes, and the main one enhances and sends. Finding the eyes of a frame
+beside enhancing the one before gained frames where the windows are large, and cost nothing where they are small: on two
+cores and a face of 117 px between the eyes, interleaved runs gave 24.7 and 21.5 frames a second against 16.7 and 19.5.
 """
 
 import logging

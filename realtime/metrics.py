@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.frames import Enhanced
 
-STAGES = ("capture_wait", "landmarks", "crops", "engine", "encode", "send")
+STAGES = ("capture_wait", "landmarks", "crops", "engine_wait", "engine", "encode", "send")
 """In the order that a frame passes them; each lasts from the end of the one before, the first from the capture."""
 
 _RESOLUTION = math.log(1.01)

@@ -8,13 +8,14 @@ from typing import Any
 import psutil
 
 from engines import Engine
+from realtime.ahead import ahead
 from realtime.bypass import Bypass, iris_px
 from realtime.camera import Camera, capturing
 from realtime.config import Config
 from realtime.display import Display
 from realtime.frames import Crops, Enhanced, Frame, Landmarks
 from realtime.metrics import LastSecond, Metrics
-from realtime.pipeline import enhance
+from realtime.pipeline import Located, locate, sharpen
 from realtime.publisher import Publisher
 from realtime.signals import Stop
 from realtime.slot import LatestSlot, SlotClosed
@@ -60,30 +61,37 @@ class Session:
         self._ends_s = self._status_due_s + (self._config.seconds or float("inf"))
         self._process.cpu_percent()
         parts = self._parts
-        for enhanced in enhance(self._frames(), parts.face_mesh, parts.cropper, parts.engine, parts.bypass):
+        for enhanced in sharpen(self._located(), parts.engine, parts.bypass):
             self._send(enhanced)
             self._look()
             if parts.tiers is not None:
                 parts.tiers.observe(enhanced)
 
-    def _frames(self) -> Iterator[Frame]:
-        """Every frame as soon as the chain is ready for it, or the newest at the camera's own pace."""
-        camera = self._parts.camera
+    def _located(self) -> Iterator[Located]:
+        """Every frame as soon as the chain is ready for it; or the newest, at the camera's own pace.
+
+        The camera and the first half of the chain then have a thread each: see pipeline.py.
+        """
+        camera, face_mesh, cropper = self._parts.camera, self._parts.face_mesh, self._parts.cropper
         if self._config.camera.as_fast_as_possible:
-            while not self._over() and (frame := camera.read()) is not None:
-                yield frame
+            yield from locate(self._every_frame(), face_mesh, cropper)
             return
-        slot = LatestSlot[Frame]()
-        with capturing(camera, slot):
+        frames, located = LatestSlot[Frame](), LatestSlot[Located]()
+        # Left in the reverse order: the camera's end is what ends the thread that finds the eyes.
+        with ahead(locate(frames, face_mesh, cropper), located), capturing(camera, frames):
             while not self._over():
                 try:
-                    frame = slot.get(_LOOK_S)
+                    newest = located.get(_LOOK_S)
                 except TimeoutError:
                     self._look()
                 except SlotClosed:
                     return
                 else:
-                    yield frame
+                    yield newest
+
+    def _every_frame(self) -> Iterator[Frame]:
+        while not self._over() and (frame := self._parts.camera.read()) is not None:
+            yield frame
 
     def _over(self) -> bool:
         return bool(self._stop) or monotonic() >= self._ends_s

@@ -64,7 +64,7 @@ def test_the_face_is_enhanced_beside_the_eyes_when_asked_for():
 def test_stamps_follow_one_another_from_the_capture():
     (enhanced,) = enhance(frames(1), FakeFaceMesh(lambda seq: EYES), FakeCropper(), IdentityEngine())
 
-    assert list(enhanced.stamps_ns) == ["capture_wait", "landmarks", "crops", "engine"]
+    assert list(enhanced.stamps_ns) == ["capture_wait", "landmarks", "crops", "engine_wait", "engine"]
     times = [enhanced.crops.frame.captured_ns, *enhanced.stamps_ns.values()]
     assert times == sorted(times)
 
