@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engines.swinir import SwinIR
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 from train.data import Face, load_labelled
-from train.errors import TrainError
+from train.files import whole_file
 from train.metrics import scores
 from train.perceptual import Distance
 
@@ -148,7 +148,5 @@ def as_text(table: Table, name: str) -> str:
 
 def write_json(table: Table, name: str, path: Path) -> None:
     """The table for machines; raises TrainError."""
-    try:
-        path.write_text(json.dumps({"tier": name, "conditions": table}, indent=1) + "\n")
-    except OSError as err:
-        raise TrainError(f"{path}: cannot be written: {err.strerror or err}; choose another place") from err
+    with whole_file(path) as file:
+        file.write((json.dumps({"tier": name, "conditions": table}, indent=1) + "\n").encode())

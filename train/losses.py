@@ -20,7 +20,7 @@ def balanced(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
     rule and the network learns to smooth what has no noise; by the full share of bicubic's error, the clean ones rule
     and it long learns nothing.
     """
-    mean: Tensor = torch.mean(error / (reference.detach() + floor))
+    mean: Tensor = torch.mean(error / torch.sqrt(reference.detach() + floor))
     return mean
 
 

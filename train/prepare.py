@@ -1,7 +1,6 @@
 """Finds the eyes in a folder of faces and writes FOLDER/manifest.json, which training reads."""
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from train.benefit.faces import IRIS_CENTRES, Mesh, face_mesh
 from train.errors import DataError
+from train.files import whole_file
 from train.images import SUFFIXES, read_image
 
 
@@ -38,7 +38,7 @@ def prepare(folder: Path, *, min_interocular_px: float = 50.0) -> Prepared:
 
     A row of the manifest is {"file": path in the folder, "size": [width, height], "eyes_px": [[x, y], [x, y]]}, the
     image-left eye first, pixel centres at integers. min_interocular_px: faces whose eyes are nearer are rejected.
-    Raises DataError: no folder, no picture, no usable face, or a disk that does not take the manifest.
+    Raises DataError: no folder, no picture, no usable face; TrainError: the disk does not take the manifest.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -59,7 +59,8 @@ def prepare(folder: Path, *, min_interocular_px: float = 50.0) -> Prepared:
     result = Prepared(manifest=folder / "manifest.json", kept=len(rows), rejected=rejected)
     if not rows:
         raise DataError(f"{result.as_text()}; give larger or other pictures")
-    _write(result.manifest, json.dumps(rows, indent=1) + "\n")
+    with whole_file(result.manifest) as file:
+        file.write((json.dumps(rows, indent=1) + "\n").encode())
     return result
 
 
@@ -77,14 +78,3 @@ def _look_at(path: Path, mesh: Mesh, min_interocular_px: float) -> dict[str, Any
     if distance < min_interocular_px:
         raise DataError(f"too small: expected {min_interocular_px:g} pixels between the eyes, got {distance:.0f}")
     return {"size": [image.shape[1], image.shape[0]], "eyes_px": [[round(v, 2) for v in eye] for eye in eyes]}
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as err:
-        raise DataError(f"{path}: cannot be written: {err.strerror or err}; free some space") from err
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.errors import TrainError
 from train.evaluate import WINDOW, Enhance, Exam, interpolation
+from train.files import whole_file
 from train.metrics import psnr
 
 Image = NDArray[np.uint8]
@@ -36,10 +36,8 @@ def sheet(exam: Exam, methods: dict[str, tuple[int, Enhance]], *, eyes: int = 2)
 
 def write_sheet(path: Path, image: Image) -> None:
     """Write it as PNG; raises TrainError."""
-    try:
-        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    except OSError as err:
-        raise TrainError(f"{path}: cannot be written: {err.strerror or err}; choose another place") from err
+    with whole_file(path) as file:
+        file.write(cv2.imencode(".png", image)[1].tobytes())
 
 
 def _tile(image: Image, caption: str) -> Image:

@@ -1,7 +1,6 @@
 """Everything that a run needs to go on, saved and loaded as one file: whole or not at all, and never unpickled."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import torch
 
 from train.config import TrainConfig
-from train.errors import ResumeError, TrainError
+from train.errors import ResumeError
+from train.files import whole_file
 
 FREE_TO_CHANGE = {
     "data_dir", "val_dir", "out", "init", "steps", "milestones", "learning_rate", "workers", "threads",
@@ -20,18 +20,8 @@ FREE_TO_CHANGE = {
 
 def save_state(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
     """Write a run's state; the file that was there stays until the new one is whole. Raises TrainError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(state | {"config": json.dumps(config.to_json(), sort_keys=True)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as err:
-        raise TrainError(f"cannot save {path}: {err}; the last saved state is kept; free some space and go on") from err
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path, "the last saved state is kept; free some space and go on") as file:
+        torch.save(state | {"config": json.dumps(config.to_json(), sort_keys=True)}, file)
 
 
 def load_state(path: Path, config: TrainConfig) -> dict[str, Any]:

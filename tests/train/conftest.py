@@ -50,6 +50,18 @@ def write_faces(folder: Path, count: int, manifest: str = "manifest.json", key: 
     return folder
 
 
+@pytest.fixture(name="portrait", scope="session")
+def _portrait() -> Callable[..., tuple[NDArray[np.uint8], list[list[float]]]]:
+    """Call it with a number to get a face and its eyes."""
+    return portrait
+
+
+@pytest.fixture(name="write_faces", scope="session")
+def _write_faces() -> Callable[..., Path]:
+    """Call it with a folder and a count to write faces and their manifest."""
+    return write_faces
+
+
 @pytest.fixture(scope="session")
 def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three faces with a manifest."""

@@ -1,0 +1,248 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from train.config import DataConfig
+from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, render, usable
+from train.degradation import DegradationConfig
+from train.errors import DataError
+
+CLEAN = DegradationConfig(clean=1.0)
+
+
+@pytest.fixture(scope="module")
+def faces(portrait):
+    pairs = [portrait(number) for number in range(2)]
+    return [Face(image=image, eyes=np.array(eyes, np.float32), name="a face") for image, eyes in pairs]
+
+
+@pytest.fixture
+def face(faces):
+    return faces[0]
+
+
+@pytest.fixture
+def samples(faces):
+    def make(data=None, degradation=None, *, scale=2, frames=1, seed=0):
+        settings = {"scale": scale, "frames": frames, "seed": seed, "count": 100}
+        return Samples(faces, data or DataConfig(), degradation or DegradationConfig(), **settings)
+
+    return make
+
+
+@pytest.mark.parametrize(("scale", "frames"), [(2, 1), (2, 3), (4, 1), (8, 2)])
+def test_sample_has_the_shape_that_the_network_takes(samples, scale, frames):
+    data = DataConfig(interocular_px=(12, 60))
+
+    lr, hr = samples(data, scale=scale, frames=frames)[5]
+
+    assert (tuple(lr.shape), tuple(hr.shape)) == ((3 * frames, 32, 32), (3, 32 * scale, 32 * scale))
+    assert str(lr.dtype) == str(hr.dtype) == "torch.uint8"
+
+
+def test_sample_is_a_function_of_seed_and_index(samples):
+    first, again, other_seed = (samples(frames=3, seed=seed) for seed in (1, 1, 2))
+
+    for index in range(5):
+        for a, b in zip(first.sample(index), again.sample(index), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.sample(0)[1], other_seed.sample(0)[1])
+    assert not np.array_equal(first.sample(0)[1], first.sample(1)[1])
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_clean_sample_is_the_mean_over_its_truth(samples, scale):
+    made = samples(DataConfig(interocular_px=(12, 60)), CLEAN, scale=scale)
+
+    for index in range(5):
+        lr, hr = made.sample(index)
+        blocks = hr.reshape(32, scale, 32, scale, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(lr, blocks, atol=0.51)
+
+
+def test_still_clip_of_a_clean_camera_repeats_itself(samples):
+    data = DataConfig(motion=(1, 0, 0), eye_motion=0, repeated=0, duplicated=0)
+
+    lr, _ = samples(data, CLEAN, frames=3).sample(0)
+
+    np.testing.assert_array_equal(lr[..., :3], lr[..., 3:6])
+    np.testing.assert_array_equal(lr[..., :3], lr[..., 6:])
+
+
+def test_still_clip_of_a_noisy_camera_has_new_noise_in_each_frame(samples):
+    data = DataConfig(motion=(1, 0, 0), eye_motion=0, repeated=0, duplicated=0)
+
+    lr, _ = samples(data, DegradationConfig(clean=0, noise=1, common=0), frames=2).sample(0)
+
+    assert not np.array_equal(lr[..., :3], lr[..., 3:])
+
+
+def shift_between(a, b):
+    grey = [cv2.cvtColor(np.ascontiguousarray(i), cv2.COLOR_BGR2GRAY).astype(np.float32) for i in (a, b)]
+    return np.hypot(*cv2.phaseCorrelate(*grey, cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F))[0])
+
+
+def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
+    def mean_shift(motion):
+        data = DataConfig(patch=64, motion=motion, eye_motion=0, repeated=0, duplicated=0, interocular_px=(60, 80))
+        made = samples(data, CLEAN, frames=2)
+        return np.mean([shift_between(lr[..., :3], lr[..., 3:]) for lr, _ in (made.sample(i) for i in range(12))])
+
+    still, slow, fast = mean_shift((1, 0, 0)), mean_shift((0, 1, 0)), mean_shift((0, 0, 1))
+
+    assert still < 0.02
+    assert 0.2 < slow < 1.5
+    assert slow < fast < 6
+
+
+def test_stream_that_starts_repeats_its_newest_frame(samples):
+    lr, _ = samples(DataConfig(repeated=1), frames=3).sample(0)
+
+    np.testing.assert_array_equal(lr[..., :3], lr[..., 6:])
+
+
+def test_frame_that_came_twice_is_the_copy_of_its_neighbour(samples):
+    data = DataConfig(duplicated=1, repeated=0, motion=(0, 0, 1))
+
+    copies = []
+    for index in range(10):
+        lr, _ = samples(data, frames=3).sample(index)
+        copies.append([np.array_equal(lr[..., 3 * t : 3 * t + 3], lr[..., 3 * t + 3 : 3 * t + 6]) for t in (0, 1)])
+
+    assert all(sum(pair) == 1 for pair in copies)
+    assert {tuple(pair) for pair in copies} == {(True, False), (False, True)}
+
+
+def test_eye_that_moves_changes_a_frame_of_a_still_clip_only_near_the_eye(samples):
+    data = DataConfig(motion=(1, 0, 0), eye_motion=1, repeated=0, duplicated=0, eye_bias=1)
+
+    changed = [
+        np.abs(lr[..., :3].astype(int) - lr[..., 6:]).max(axis=2) > 8
+        for lr, _ in (samples(data, CLEAN, frames=3).sample(i) for i in range(12))
+    ]
+
+    assert sum(mask.any() for mask in changed) >= 3
+    assert np.mean([mask.mean() for mask in changed]) < 0.4
+
+
+def test_render_brings_the_eyes_to_the_distance_asked_for(face):
+    subject = face
+    data = DataConfig(eye_bias=1, rotation_deg=0)
+
+    pieces = [render(subject, 60.0, 200, data, np.random.default_rng(seed)) for seed in range(6)]
+
+    # The dark of the iris lies where the piece says that its eye is.
+    seen = [p for p in pieces if 15 < min(p.eye) and max(p.eye) < 185]
+    assert len(seen) >= 3
+    for piece in seen:
+        x, y = (round(v) for v in piece.eye)
+        iris, around = piece.image[y - 3 : y + 4, x - 3 : x + 4], piece.image[y - 14 : y + 15, x - 14 : x + 15]
+        assert iris.mean() < around.mean()
+
+
+def test_displace_moves_the_middle_and_leaves_the_rest():
+    image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+
+    moved = displace(image, (30.0, 30.0), 16.0, (2.0, -1.0))
+
+    np.testing.assert_array_equal(moved[28:33, 28:33], image[29:34, 26:31])
+    np.testing.assert_array_equal(moved[:13], image[:13])
+    np.testing.assert_array_equal(moved[:, 47:], image[:, 47:])
+
+
+def test_pyramid_holds_what_small_faces_need_and_no_more():
+    large = Face(image=np.zeros((801, 900, 3), np.uint8), eyes=np.array([[200, 300], [600, 300]], np.float32))
+
+    levels = pyramid(large, low_px=90, high_px=190)
+
+    assert [level.interocular_px for level in levels] == pytest.approx([200, 100])
+    assert levels[1].image.shape == (200, 225, 3)
+    np.testing.assert_allclose(levels[0].eyes, [[99.75, 149.75], [299.75, 149.75]])
+
+
+def test_small_face_is_its_own_pyramid(face):
+    subject = face
+
+    assert pyramid(subject, 100, 440) == (subject,)
+
+
+def test_faces_that_are_too_small_are_left_out(face):
+    subject = face
+    small = replace(subject, image=subject.image[::4, ::4], eyes=subject.eyes / 4)
+
+    assert usable([small, subject], DataConfig(), 2) == [subject]
+    assert usable([small, subject], DataConfig(patch=64), 2) == [subject]
+
+
+def test_folder_of_faces_smaller_than_a_patch_says_so():
+    tiny = Face(image=np.zeros((40, 40, 3), np.uint8), eyes=np.array([[5, 20], [30, 20]], np.float32), name="tiny.png")
+
+    with pytest.raises(
+        DataError, match=r"at least 64 pixels with 45 between the eyes at x2, got none of 1 \(tiny\.png: 40"
+    ):
+        usable([tiny], DataConfig(), 2)
+
+
+@pytest.mark.parametrize("place", ["manifest.json", "train.json", "beside"])
+def test_manifest_is_found_in_the_folder_or_beside_it(write_faces, tmp_path, place):
+    folder = write_faces(tmp_path / "set", 2)
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").unlink()
+    if place == "beside":
+        (tmp_path / "set.json").write_text(text.replace('"file": "', '"file": "set/'))
+    else:
+        (folder / place).write_text(text)
+
+    assert len(load_faces(folder)) == 2
+
+
+@pytest.mark.parametrize("key", ["eyes_px", "eyes_yunet_px", "pupil_px"])
+def test_eyes_are_read_under_the_names_that_they_have(portrait, write_faces, tmp_path, key):
+    folder = write_faces(tmp_path, 1, "val.json", key)
+
+    (found,) = load_labelled(folder)
+
+    np.testing.assert_allclose(found.eyes, portrait()[1])
+    assert found.interocular_px == pytest.approx(129.2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected at least one face"),
+        ("{", "not a manifest"),
+        ("[1]", "not a manifest"),
+        ('[{"file": "0.png"}]', "not a manifest"),
+        ('[{"file": "0.png", "eyes_px": [[1, 2]]}]', "expected two eye positions"),
+        ('[{"file": "gone.png", "eyes_px": [[1, 2], [3, 4]]}]', r"gone\.png: expected an image, cannot be read"),
+    ],
+)
+def test_damaged_manifest_is_refused(write_faces, tmp_path, text, message):
+    folder = write_faces(tmp_path, 1)
+    (folder / "manifest.json").write_text(text)
+
+    with pytest.raises(DataError, match=message):
+        load_faces(folder)
+
+
+def test_truncated_face_is_named(write_faces, tmp_path):
+    folder = write_faces(tmp_path, 2)
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:5000])
+
+    with pytest.raises(DataError, match=r"1\.png: expected a whole image"):
+        load_faces(folder)
+
+
+def test_empty_folder_says_what_to_run(tmp_path):
+    with pytest.raises(DataError, match=r"manifest\.json.*python -m train prepare"):
+        load_faces(tmp_path)
+
+
+def test_limit_takes_the_first_faces(write_faces, tmp_path):
+    folder = write_faces(tmp_path, 3)
+    rows = json.loads((folder / "manifest.json").read_text())
+
+    assert [f.name for f in load_faces(folder, limit=2)] == [str(folder / row["file"]) for row in rows[:2]]

@@ -1,0 +1,119 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from engines import SwinIRConfig
+from engines.swinir import SwinIR
+from train.data import load_labelled
+from train.errors import DataError
+from train.evaluate import Exam, as_text, eye_patches, interpolation, network, write_json
+
+
+@pytest.fixture(scope="module")
+def exam(val_dir):
+    return Exam(val_dir, frames=1, scale=2)
+
+
+def test_untrained_network_scores_as_bicubic(exam):
+    model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1,), heads=2)).eval()
+
+    table = exam.table(network(model))
+
+    assert list(table) == ["clean", "webcam", "dark"]
+    for methods in table.values():
+        assert list(methods) == ["tier", "bicubic", "lanczos"]
+        for key in ("psnr_rgb", "psnr_y", "ssim"):
+            assert methods["tier"][key] == pytest.approx(methods["bicubic"][key], abs=0.02)
+
+
+def test_darker_light_costs_every_score(exam):
+    clean, webcam, dark = (
+        exam.table(interpolation(cv2.INTER_LINEAR, 2))[c]["tier"] for c in ("clean", "webcam", "dark")
+    )
+
+    for key in ("psnr_rgb", "psnr_y", "ssim"):
+        assert clean[key] > webcam[key] > dark[key]
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_truth_is_the_same_for_every_scale(val_dir, scale):
+    faces = load_labelled(val_dir)
+
+    patches = eye_patches(faces, "clean", frames=1, scale=scale)
+
+    assert patches.lr.shape == (4, 96 // scale, 128 // scale, 3)
+    assert patches.hr.shape == (4, 96, 128, 3)
+    blocks = patches.hr.reshape(4, 96 // scale, scale, 128 // scale, scale, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(patches.lr, blocks, atol=0.51)
+
+
+@pytest.mark.parametrize("condition", ["clean", "dark"])
+def test_first_frames_are_the_same_for_every_number_of_frames(val_dir, condition):
+    one, three = (eye_patches(load_labelled(val_dir), condition, frames=t) for t in (1, 3))
+
+    np.testing.assert_array_equal(one.lr, three.lr[..., :3])
+    np.testing.assert_array_equal(one.hr, three.hr)
+
+
+def test_eyes_lie_in_the_middle_of_their_windows(val_dir):
+    patches = eye_patches(load_labelled(val_dir), "clean", frames=1)
+
+    for patch in patches.hr:
+        iris = patch[40:56, 56:72].mean()
+        assert iris < patch[30:66].mean()
+
+
+def test_still_frames_differ_by_their_noise_only(val_dir):
+    faces = load_labelled(val_dir)
+
+    still, moving = (eye_patches(faces, "clean", frames=2, step=step) for step in (0, 0.5))
+
+    np.testing.assert_array_equal(still.lr[..., :3], still.lr[..., 3:])
+    assert not np.array_equal(moving.lr[..., :3], moving.lr[..., 3:])
+
+
+def test_temporal_network_gets_its_frames(val_dir):
+    model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1,), heads=2, frames=2, scale=4)).eval()
+
+    table = Exam(val_dir, frames=2, scale=4).table(network(model))
+
+    assert table["clean"]["tier"]["psnr_rgb"] == pytest.approx(table["clean"]["bicubic"]["psnr_rgb"], abs=0.02)
+
+
+def test_fewer_faces_can_be_asked_for(val_dir):
+    assert len(Exam(val_dir, frames=1, scale=2, every=2).patches["clean"].lr) == 2
+
+
+def test_table_for_people_names_the_tier(exam):
+    text = as_text(exam.table(interpolation(cv2.INTER_LINEAR, 2)), "a-tier-with-a-long-name")
+
+    lines = text.splitlines()
+    assert len(lines) == 1 + 3 * 3
+    assert lines[0].split() == ["condition", "method", "RGB", "dB", "Y", "dB", "SSIM"]
+    assert lines[1].split()[:2] == ["clean", "a-tier-with-a-long-name"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_json_keeps_its_contract(exam, tmp_path):
+    write_json(exam.table(interpolation(cv2.INTER_LINEAR, 2)), "t", tmp_path / "scores.json")
+
+    document = json.loads((tmp_path / "scores.json").read_text())
+    for condition in ("clean", "webcam", "dark"):
+        for method in ("tier", "bicubic"):
+            assert set(document["conditions"][condition][method]) == {"psnr_rgb", "psnr_y", "ssim"}
+
+
+def test_perceptual_distance_is_a_column_of_its_own(val_dir):
+    exam = Exam(val_dir, frames=1, scale=2, perceptual=lambda a, b: 0.25)
+
+    table = exam.table(interpolation(cv2.INTER_LINEAR, 2))
+
+    assert table["dark"]["lanczos"]["lpips"] == 0.25
+    assert as_text(table, "t").splitlines()[0].endswith("LPIPS")
+
+
+def test_folder_without_labels_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"expected val\.json"):
+        Exam(tmp_path, frames=1, scale=2)
