@@ -6,6 +6,7 @@ from realtime.errors import (
     CameraLost,
     CameraNotFound,
     RealtimeError,
+    RecordingError,
     StreamError,
     StreamTimeout,
     WireError,
@@ -13,6 +14,7 @@ from realtime.errors import (
 )
 from realtime.frames import Box, Crops, Enhanced, Frame, Landmarks
 from realtime.message import EyeLandmarks, Message, Status
+from realtime.recording import Recording
 
 __all__ = [
     "Box",
@@ -26,6 +28,8 @@ __all__ = [
     "Landmarks",
     "Message",
     "RealtimeError",
+    "Recording",
+    "RecordingError",
     "Status",
     "StreamError",
     "StreamTimeout",

@@ -8,6 +8,9 @@
         StreamTimeout         nothing arrived in time
         WireError             bytes that are not a message
           WireVersionMismatch a message of another version of the wire
+      RecordingError          a recording cannot be written or read
+      SinkError               a sink cannot be opened or fed; it is tried again
+        SinkEnded             and there is no point in trying again
 
 A caller's mistake is a ValueError or TypeError.
 """
@@ -43,3 +46,15 @@ class WireError(StreamError):
 
 class WireVersionMismatch(WireError):
     """A message of a version of the wire that this reader does not know."""
+
+
+class RecordingError(RealtimeError):
+    """A recording cannot be written or read."""
+
+
+class SinkError(RealtimeError):
+    """A sink cannot be opened or fed; it is closed and tried again."""
+
+
+class SinkEnded(SinkError):
+    """A sink that cannot be fed any more, so that trying again would not help."""

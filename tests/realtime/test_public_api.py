@@ -29,5 +29,5 @@ def test_importing_realtime_is_light():
 def test_every_error_is_a_realtime_error():
     errors = [value for value in vars(realtime).values() if isinstance(value, type) and issubclass(value, Exception)]
 
-    assert len(errors) == 8
+    assert len(errors) == 9
     assert all(issubclass(error, realtime.RealtimeError) for error in errors)
