@@ -10,15 +10,16 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from engines.errors import CacheError
+from engines.errors import CacheError, EngineError
 
 SCHEMA = 1
-MAX_BYTES = 2 << 30
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,10 @@ log = logging.getLogger(__name__)
 class EngineCache:
     """One folder of compiled engines, shared by any number of processes."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, max_bytes: int = 2 << 30) -> None:
+        """folder: default_folder() if None. max_bytes: of all compiled engines together; the oldest go first."""
         self.folder = default_folder() if folder is None else Path(folder)
+        self._max_bytes = max_bytes
 
     def load(self, key: str) -> tuple[bytes, dict[str, Any]] | None:
         """The compiled engine and its record, or None; a damaged entry is logged, removed, and None."""
@@ -48,7 +51,7 @@ class EngineCache:
         return blob, record if isinstance(record, dict) else {}
 
     def save(self, key: str, blob: bytes, facts: Mapping[str, object], record: Mapping[str, Any] | None = None) -> None:
-        """Write an entry atomically, then drop the oldest beyond MAX_BYTES. Raises CacheError."""
+        """Write an entry atomically, then drop the oldest beyond max_bytes. Raises CacheError."""
         blob_path, json_path = self._paths(key)
         document = {
             "schema": SCHEMA,
@@ -75,6 +78,37 @@ class EngineCache:
             except OSError as err:
                 log.warning("cannot remove %s: %s", path, err.strerror)
 
+    def obtain(
+        self,
+        facts: Mapping[str, object],
+        build: Callable[[], tuple[bytes, dict[str, Any]]],
+        open_engine: Callable[[bytes, dict[str, Any]], T],
+    ) -> T:
+        """The opened engine that these facts describe: from disk, or built by one process while the others wait.
+
+        build: makes the compiled engine and its record. open_engine: raises EngineError for one that will not do; when
+        it came from disk it is built again, once, and when it was just built the error is the caller's. A folder that
+        cannot be written costs the cache, not the engine.
+        """
+        key = cache_key(facts)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.building(key))
+            except CacheError as err:
+                log.warning("%s", err)
+            if found := self.load(key):
+                try:
+                    return open_engine(*found)
+                except EngineError as err:
+                    self.reject(key, str(err))
+            blob, record = build()
+            opened = open_engine(blob, record)
+            try:
+                self.save(key, blob, facts, record)
+            except CacheError as err:
+                log.warning("%s", err)
+            return opened
+
     @contextmanager
     def building(self, key: str) -> Iterator[None]:
         """Held by the one process that builds an entry; others wait here, then find it with load().
@@ -98,7 +132,7 @@ class EngineCache:
         entries = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in self.folder.glob("*.bin"))
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
-            if total <= MAX_BYTES:
+            if total <= self._max_bytes:
                 break
             if path != keep:
                 path.unlink(missing_ok=True)

@@ -124,6 +124,12 @@ def _openvino(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engin
     return OpenVINOEngine(checkpoint, threads=threads, cache=cache)
 
 
+def _onnxruntime(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engine:
+    from engines.onnx import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(checkpoint, threads=threads)
+
+
 def _eager(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engine:
     from engines.eager import EagerEngine
 
@@ -136,4 +142,5 @@ _BACKENDS: dict[str, tuple[Callable[[], str], Callable[[Checkpoint, int, Path | 
     "native": (_nothing_missing, _native),
     "openvino": (_nothing_missing, _openvino),
     "eager": (_nothing_missing, _eager),
+    "onnxruntime": (_nothing_missing, _onnxruntime),
 }

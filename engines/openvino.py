@@ -1,6 +1,5 @@
 """OpenVINO on the CPU: the stock engine where the native one cannot run."""
 
-import logging
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -17,17 +16,15 @@ if "openvino" not in sys.modules:
 from openvino import Core, InferRequest, get_version
 
 from engines.base import Engine
-from engines.cache import EngineCache, cache_key, cpu_name
+from engines.cache import EngineCache, cpu_name
 from engines.checkpoint import Checkpoint
-from engines.errors import BackendUnavailable, CacheError, EngineError
+from engines.errors import BackendUnavailable, EngineError
 from engines.openvino_graph import build_graph
 
 GRAPH = 1
 """Raise it with every change to openvino_graph.py: compiled models of an older graph are then not used."""
 
 MAX_SHAPES = 8
-
-log = logging.getLogger(__name__)
 
 
 class OpenVINOEngine(Engine):
@@ -77,18 +74,18 @@ class OpenVINOEngine(Engine):
             "shape": shape,
             "weights": self.sha256,
         }
-        key = cache_key(facts)
-        if found := self._cache.load(key):
+
+        def build() -> tuple[bytes, dict[str, Any]]:
+            graph = build_graph(self._checkpoint, *shape[:3])
+            return self._core.compile_model(graph, "CPU", self._options).export_model().getvalue(), {}
+
+        def open_model(blob: bytes, record: dict[str, Any]) -> InferRequest:
             try:
-                return self._core.import_model(found[0], "CPU", self._options).create_infer_request()
+                return self._core.import_model(blob, "CPU", self._options).create_infer_request()
             except RuntimeError as err:
-                self._cache.reject(key, str(err).strip())
-        compiled = self._core.compile_model(build_graph(self._checkpoint, *shape[:3]), "CPU", self._options)
-        try:
-            self._cache.save(key, compiled.export_model().getvalue(), facts)
-        except CacheError as err:
-            log.warning("openvino: %s", err)
-        return compiled.create_infer_request()
+                raise EngineError(f"openvino: {str(err).strip()}") from err
+
+        return self._cache.obtain(facts, build, open_model)
 
     def close(self) -> None:
         self._requests.clear()

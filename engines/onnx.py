@@ -1,0 +1,77 @@
+"""ONNX: the network as a file for other runtimes, and ONNX Runtime as an engine to compare with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import Engine
+from engines.checkpoint import Checkpoint
+from engines.errors import BackendUnavailable, EngineError
+
+
+def export_onnx(checkpoint: Checkpoint, path: Path, *, height: int, width: int, batch: int | None = None) -> Path:
+    """Write the network for windows of height x width pixels to PATH, whole or not at all; returns PATH.
+
+    The file holds an engine's whole work: input "batch", uint8 (N, H, W, 3T), BGR, newest frame first; output
+    "enhanced", uint8 (N, H*scale, W*scale, 3), BGR. batch: N; None leaves it open. Opset 18.
+
+    Raises BackendUnavailable without the onnx package, EngineError when the file cannot be written.
+    """
+    data = _serialised(checkpoint, batch, height, width)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as err:
+        raise EngineError(f"cannot write {path}: {err.strerror or err}; choose another path") from err
+    return path
+
+
+def _serialised(checkpoint: Checkpoint, batch: int | None, height: int, width: int) -> bytes:
+    try:
+        from engines.onnx_graph import build_model
+    except ImportError as err:
+        raise BackendUnavailable(f"onnx: {err}; pip install 'catchlight[onnx]'") from err
+    data: bytes = build_model(checkpoint, batch, height, width).SerializeToString()
+    return data
+
+
+class OnnxRuntimeEngine(Engine):
+    """Opens a session for each shape when it first appears. Never chosen by auto: OpenVINO is faster.
+
+    threads: CPU threads; 0 lets ONNX Runtime choose.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, checkpoint: Checkpoint, *, threads: int = 0) -> None:
+        try:
+            import onnx  # noqa: F401 - the sessions' models are built with it
+            import onnxruntime
+        except ImportError as err:
+            raise BackendUnavailable(f"onnxruntime: {err}; pip install 'catchlight[onnx]'") from err
+        self.tier, self.sha256 = checkpoint.name, checkpoint.sha256
+        self.frames, self.scale = checkpoint.config.frames, checkpoint.config.scale
+        self._checkpoint, self._runtime = checkpoint, onnxruntime
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self._sessions: dict[tuple[int, ...], Any] = {}
+
+    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if batch.shape not in self._sessions:
+            model = _serialised(self._checkpoint, *batch.shape[:3])
+            self._sessions[batch.shape] = self._runtime.InferenceSession(
+                model, self._options, providers=["CPUExecutionProvider"]
+            )
+        output: NDArray[np.uint8] = self._sessions[batch.shape].run(None, {"batch": batch})[0]
+        return output
+
+    def close(self) -> None:
+        self._sessions.clear()
