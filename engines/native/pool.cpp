@@ -1,5 +1,9 @@
 #include "pool.h"
 
+#if defined(__linux__)
+#include <pthread.h>
+#endif
+
 namespace catchlight {
 namespace {
 
@@ -53,6 +57,9 @@ void Pool::stop() {
 }
 
 void Pool::serve(int thread) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "catchlight");
+#endif
   for (uint32_t seen = 0; !stopping_.load(); seen = started_.now()) {
     work(thread);
     // Whatever began before `seen` was read above has been offered by work(); what begins after it ends this wait.

@@ -1,0 +1,111 @@
+// Exercises the native library under sanitizers (`make sanitize`): every instruction set that runs here, many networks,
+// shapes and numbers of threads, wrong arguments, and results that must not depend on any of it.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "../../engines/native/interface.h"
+#include "../../engines/native/weights.h"
+
+namespace {
+
+#define CHECK(condition)                                                        \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
+      std::exit(1);                                                             \
+    }                                                                           \
+  } while (false)
+
+struct Shape {
+  int images, height, width;
+};
+
+std::mt19937 generator(1);
+
+std::vector<float> random_weights(size_t count) {
+  std::normal_distribution<float> normal(0.f, 0.1f);
+  std::vector<float> weights(count);
+  for (float& weight : weights) weight = normal(generator);
+  return weights;
+}
+
+catchlight_engine* create(const catchlight::Config& config, const std::vector<float>& weights, int threads,
+                          int instructions) {
+  const catchlight_config plain = {config.scale,
+                                   config.frames,
+                                   config.unshuffle,
+                                   config.channels,
+                                   config.heads,
+                                   config.mlp_ratio,
+                                   static_cast<int32_t>(config.depths.size()),
+                                   config.depths.data()};
+  catchlight_engine* engine = nullptr;
+  CHECK(catchlight_create(&plain, weights.data(), weights.size(), threads, instructions, &engine) == CATCHLIGHT_OK);
+  return engine;
+}
+
+// Exactly as large as they must be, so that one byte too many is seen.
+std::vector<float> run(catchlight_engine* engine, const catchlight::Config& config, Shape shape) {
+  const size_t pixels = static_cast<size_t>(shape.images) * shape.height * shape.width;
+  std::vector<uint8_t> input(pixels * 3 * config.frames), output(pixels * 3 * config.scale * config.scale);
+  std::vector<float> exact(output.size());
+  std::mt19937 noise(7);
+  for (uint8_t& value : input) value = static_cast<uint8_t>(noise());
+  CHECK(catchlight_run(engine, input.data(), shape.images, shape.height, shape.width, output.data(), exact.data()) ==
+        CATCHLIGHT_OK);
+  CHECK(catchlight_run(engine, input.data(), shape.images, shape.height, shape.width, output.data(), nullptr) ==
+        CATCHLIGHT_OK);
+  return exact;
+}
+
+void compare(const std::vector<float>& a, const std::vector<float>& b) {
+  CHECK(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) CHECK(std::fabs(a[i] - b[i]) <= 1e-3f * (1.f + std::fabs(b[i])));
+}
+
+void exercise(const catchlight::Config& config) {
+  const std::vector<float> weights = random_weights(config.parameters());
+  for (const Shape shape : {Shape{1, 1, 1}, {2, 16, 24}, {3, 9, 17}, {1, 40, 8}}) {
+    std::vector<float> expected;
+    for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512}) {
+      if (!catchlight_supports(instructions)) continue;
+      for (int threads : {1, 3}) {
+        catchlight_engine* engine = create(config, weights, threads, instructions);
+        const std::vector<float> exact = run(engine, config, shape);
+        if (expected.empty()) expected = exact;
+        compare(exact, expected);
+        run(engine, config, {1, 8, 8});
+        compare(run(engine, config, shape), expected);
+        catchlight_destroy(engine);
+      }
+    }
+  }
+}
+
+void refuse() {
+  const int32_t depth = 1;
+  catchlight_config config = {2, 1, 1, 16, 2, 2, 1, &depth};
+  const std::vector<float> weights(100);
+  catchlight_engine* engine = nullptr;
+  CHECK(catchlight_create(&config, weights.data(), weights.size(), 1, 0, &engine) == CATCHLIGHT_BAD_ARGUMENT);
+  config.embed_dim = 1 << 30;
+  CHECK(catchlight_create(&config, weights.data(), weights.size(), 1, 0, &engine) == CATCHLIGHT_BAD_ARGUMENT);
+  CHECK(catchlight_create(nullptr, nullptr, 0, 0, 0, nullptr) == CATCHLIGHT_BAD_ARGUMENT);
+  CHECK(catchlight_run(nullptr, nullptr, 1, 1, 1, nullptr, nullptr) == CATCHLIGHT_BAD_ARGUMENT);
+  CHECK(engine == nullptr);
+  catchlight_destroy(nullptr);
+}
+
+}  // namespace
+
+int main() {
+  refuse();
+  exercise({2, 1, 1, 16, 2, 2, {2, 2}});
+  exercise({2, 3, 2, 24, 2, 2, {2}});
+  exercise({4, 2, 1, 7, 7, 1, {1, 3}});
+  exercise({8, 1, 2, 20, 1, 4, {2}});
+  std::puts("native library: no fault found");
+}

@@ -1,0 +1,278 @@
+"""The native engine equals the eager network, whatever the shape, instruction set and number of threads."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError, load_checkpoint
+from engines.native import _INSTRUCTIONS, NativeEngine, _load
+from engines.swinir import SwinIR
+
+INSTRUCTIONS = ("portable", "avx2", "avx512")
+
+NETWORKS = {
+    "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
+    "B32": {"embed_dim": 32, "heads": 4, "depths": (2, 2)},
+    "U48": {"embed_dim": 48, "heads": 4, "depths": (4, 4), "unshuffle": 2, "frames": 3},
+    "S": {"embed_dim": 60, "heads": 6, "depths": (6, 6, 6, 6)},
+    "one head": {"embed_dim": 24, "heads": 1, "depths": (2,)},
+    "one channel a head": {"embed_dim": 7, "heads": 7, "depths": (1, 1)},
+    "odd depths": {"embed_dim": 21, "heads": 3, "depths": (1, 3), "mlp_ratio": 1},
+    "x4, two frames": {"embed_dim": 18, "heads": 2, "depths": (2,), "scale": 4, "frames": 2},
+    "x8 from half": {"embed_dim": 16, "heads": 2, "depths": (3,), "scale": 8, "unshuffle": 2, "mlp_ratio": 4},
+    "eight frames": {"embed_dim": 16, "heads": 2, "depths": (1,), "frames": 8, "unshuffle": 2},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """The images are too small for more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def instructions() -> tuple[str, ...]:
+    """Instruction sets that the library has here; skips where it is not built."""
+    return tuple(name for name in INSTRUCTIONS if _runs(name))
+
+
+def _runs(instructions: str) -> bool:
+    try:
+        return bool(_load().catchlight_supports(_INSTRUCTIONS[instructions]))
+    except BackendUnavailable as err:
+        pytest.skip(str(err))
+
+
+@pytest.fixture(scope="module")
+def network(random_checkpoint):
+    """By name: a checkpoint of NETWORKS and its eager network."""
+    made = {}
+
+    def get(name: str) -> tuple[Checkpoint, SwinIR]:
+        if name not in made:
+            checkpoint = load_checkpoint(random_checkpoint(**NETWORKS[name]))
+            made[name] = checkpoint, SwinIR.from_checkpoint(checkpoint)
+        return made[name]
+
+    return get
+
+
+def eager(model: SwinIR, batch: np.ndarray) -> np.ndarray:
+    """What the network gives before clamping and rounding, float (N, H*scale, W*scale, 3)."""
+    with torch.inference_mode():
+        return model(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255).permute(0, 2, 3, 1).numpy()
+
+
+def worker_threads() -> int:
+    """Threads of this process that belong to native engines."""
+    names = [Path(task, "comm") for task in Path("/proc/self/task").iterdir()]
+    return sum(name.read_text() == "catchlight\n" for name in names if name.exists())
+
+
+def check(engine: NativeEngine, batch: np.ndarray, expected: np.ndarray, tolerance: float = 5e-6) -> None:
+    exact = np.full(expected.shape, np.nan, np.float32)
+    output = engine._enhance(batch, exact)
+    rounded = np.floor(np.clip(expected, 0, 1) * 255 + 0.5)
+
+    np.testing.assert_allclose(exact, expected, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(output, np.floor(np.clip(exact, 0, 1) * np.float32(255) + np.float32(0.5)))
+    assert np.abs(output - rounded).max() <= 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_equals_eager(network, instructions, noise, name):
+    checkpoint, model = network(name)
+    batch = noise(2, 16, 24, 3 * checkpoint.config.frames)
+    expected = eager(model, batch)
+
+    for each in instructions:
+        with NativeEngine(checkpoint, threads=2, instructions=each) as engine:
+            check(engine, batch, expected)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["D16", "odd depths", "x4, two frames", "x8 from half"]),
+    images=st.integers(1, 3),
+    height=st.integers(1, 33),
+    width=st.integers(1, 33),
+    threads=st.integers(1, 3),
+    data=st.data(),
+)
+def test_any_shape_equals_eager(network, instructions, noise, name, images, height, width, threads, data):
+    checkpoint, model = network(name)
+    batch = noise(images, height, width, 3 * checkpoint.config.frames, seed=height * width)
+
+    with NativeEngine(checkpoint, threads=threads, instructions=data.draw(st.sampled_from(instructions))) as engine:
+        check(engine, batch, eager(model, batch))
+
+
+@pytest.mark.parametrize("factor", [30, 300])
+def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, noise, factor):
+    checkpoint, _ = network("D16")
+    sharp = {k: v * factor if "qkv.weight" in k else v for k, v in checkpoint.tensors.items()}
+    checkpoint = replace(checkpoint, tensors=sharp)
+    batch = noise(1, 16, 24, 3)
+    model = SwinIR.from_checkpoint(checkpoint).double()
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(batch).permute(0, 3, 1, 2).double() / 255).permute(0, 2, 3, 1).numpy()
+
+    for each in instructions:
+        exact = np.full(expected.shape, np.nan, np.float32)
+        with NativeEngine(checkpoint, instructions=each) as engine:
+            engine._enhance(batch, exact)
+
+        # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not.
+        assert np.isfinite(exact).all()
+        assert np.median(np.abs(exact - expected)) < 1e-3 * np.abs(expected).max()
+
+
+def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructions, noise):
+    checkpoint, model = network("D16")
+    lowered = {k: v - 500 if "position_bias" in k else v for k, v in checkpoint.tensors.items()}
+    batch = noise(1, 16, 16, 3)
+    expected = eager(model, batch)  # softmax does not see a constant
+
+    for each in instructions:
+        with NativeEngine(replace(checkpoint, tensors=lowered), instructions=each) as engine:
+            check(engine, batch, expected, tolerance=5e-5)
+
+
+def test_threads_do_not_change_a_bit(network, instructions, noise):
+    checkpoint, _ = network("U48")
+    batch = noise(3, 33, 18, 9)
+
+    outputs = []
+    for threads in (1, 2, 5):
+        with NativeEngine(checkpoint, threads=threads) as engine:
+            outputs += [engine(batch) for _ in range(3)]
+
+    for output in outputs[1:]:
+        np.testing.assert_array_equal(output, outputs[0])
+
+
+def test_images_of_a_batch_do_not_touch(network, instructions, noise):
+    checkpoint, _ = network("B32")
+    batch = noise(9, 12, 20, 3)
+
+    with NativeEngine(checkpoint, threads=2) as engine:
+        together = engine(batch)
+        alone = np.concatenate([engine(batch[i : i + 1]) for i in range(len(batch))])
+
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_shapes_may_change_from_call_to_call(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    batches = [noise(*shape, 3) for shape in ((1, 8, 8), (2, 24, 40), (1, 3, 70), (4, 16, 16), (1, 80, 80))]
+
+    with NativeEngine(checkpoint, threads=2) as engine:
+        kept = [engine(batch) for batch in batches + batches]
+    fresh = []
+    for batch in batches + batches:
+        with NativeEngine(checkpoint, threads=1) as engine:
+            fresh.append(engine(batch))
+
+    for a, b in zip(kept, fresh, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_callers_wait_for_each_other(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    batches = [noise(1, 24, 24, 3, seed=seed) for seed in range(2)]
+    results: list[list[np.ndarray]] = [[], []]
+
+    with NativeEngine(checkpoint, threads=2) as engine:
+        expected = [engine(batch) for batch in batches]
+
+        def call(i: int) -> None:
+            results[i] += [engine(batches[i]) for _ in range(20)]
+
+        callers = [threading.Thread(target=call, args=(i,)) for i in range(2)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+
+    for i in range(2):
+        assert len(results[i]) == 20
+        assert all(np.array_equal(result, expected[i]) for result in results[i])
+
+
+def test_close_ends_its_threads_and_the_engine(network, instructions, noise):
+    checkpoint, _ = network("D16")
+
+    engine = NativeEngine(checkpoint, threads=4)
+    deadline = time.monotonic() + 20
+    while worker_threads() < 3 and time.monotonic() < deadline:  # a thread names itself once it runs
+        time.sleep(0.01)
+    during = worker_threads()
+    engine.close()
+    engine.close()
+
+    assert during == 3
+    assert worker_threads() == 0
+    with pytest.raises(EngineError, match="closed"):
+        engine(noise(1, 8, 8, 3))
+
+
+def test_the_widest_instructions_are_chosen(network, instructions):
+    checkpoint, _ = network("D16")
+
+    with NativeEngine(checkpoint) as engine:
+        assert engine.instructions == instructions[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": -1}, "threads: expected 0 to 64, got -1"),
+        ({"threads": 65}, "threads: expected 0 to 64, got 65"),
+        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, got 'mmx'"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(network, options, message):
+    checkpoint, _ = network("D16")
+
+    with pytest.raises(ValueError, match=message):
+        NativeEngine(checkpoint, **options)
+
+
+def test_weights_that_are_not_finite_never_reach_the_library(random_checkpoint):
+    path = random_checkpoint("damaged", seed=7)
+    tensors = load_file(path)
+    tensors["norm.weight"][3] = np.nan
+    save_file(tensors, path)
+    document = path.with_suffix(".json")
+    record = json.loads(document.read_text())
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    document.write_text(json.dumps(record))
+
+    with pytest.raises(CheckpointError, match="NaN"):
+        load_checkpoint(path)
+
+
+def test_it_needs_no_torch(random_checkpoint, instructions):
+    program = (
+        "import sys; from engines import load_checkpoint; from engines.native import NativeEngine; import numpy;"
+        f"NativeEngine(load_checkpoint({str(random_checkpoint())!r}))(numpy.zeros((1, 8, 8, 3), numpy.uint8));"
+        "sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

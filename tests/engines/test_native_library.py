@@ -1,0 +1,175 @@
+"""The C interface refuses what it cannot use; the build needs no compiler and keeps instruction sets apart."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engines
+from engines import BackendUnavailable, SwinIRConfig
+from engines.native import _load
+
+ROOT = Path(engines.__file__).parents[1]
+SOURCES = ROOT / "engines" / "native"
+BAD_ARGUMENT, NO_INSTRUCTIONS = 1, 3
+
+CONFIG = {"scale": 2, "frames": 1, "unshuffle": 1, "embed_dim": 16, "heads": 2, "mlp_ratio": 2, "groups": 1}
+
+
+class Config(ctypes.Structure):
+    _fields_ = [*((name, ctypes.c_int32) for name in CONFIG), ("depths", ctypes.POINTER(ctypes.c_int32))]
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    """The library without the checks of engines.native."""
+    try:
+        return ctypes.CDLL(_load()._name)
+    except BackendUnavailable as err:
+        pytest.skip(str(err))
+
+
+def create(library, *, depths=(2,), count=None, threads=1, instructions=0, **fields) -> tuple[int, ctypes.c_void_p]:
+    config = Config(*(CONFIG | fields).values(), (ctypes.c_int32 * len(depths))(*depths))
+    known = SwinIRConfig(embed_dim=16, depths=(2,), heads=2).parameter_shapes().values()
+    total = sum(int(np.prod(shape)) for shape in known)
+    weights = np.zeros(total, np.float32)
+    engine = ctypes.c_void_p()
+    status = library.catchlight_create(
+        ctypes.byref(config),
+        weights.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_size_t(total if count is None else count),
+        threads,
+        instructions,
+        ctypes.byref(engine),
+    )
+    return status, engine
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scale": 3},
+        {"frames": 0},
+        {"frames": 9},
+        {"unshuffle": 3},
+        {"embed_dim": 0},
+        {"embed_dim": 2**31 - 1},
+        {"heads": 0},
+        {"heads": 3},
+        {"heads": -1},
+        {"mlp_ratio": 5},
+        {"groups": 0},
+        {"groups": 65},
+        {"depths": (0,)},
+        {"depths": (65,)},
+        {"depths": (-1,)},
+        {"depths": (33, 32), "groups": 2},
+        {"count": 0},
+        {"count": 1},
+        {"embed_dim": 18},
+        {"threads": 0},
+        {"threads": 65},
+        {"instructions": -1},
+        {"instructions": 4},
+    ],
+    ids=str,
+)
+def test_a_network_that_cannot_be_is_refused(library, fields):
+    status, engine = create(library, **fields)
+
+    assert status == BAD_ARGUMENT
+    assert engine.value is None
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 8, 8), (1, 0, 8), (1, 8, 0), (1, 2049, 8), (1, 8, 2049), (-1, 8, 8), (65537, 8, 8)]
+)
+def test_a_batch_that_cannot_be_is_refused(library, shape):
+    status, engine = create(library)
+    pixel = (ctypes.c_uint8 * 3)()
+
+    refused = library.catchlight_run(engine, pixel, *shape, pixel, None)
+    library.catchlight_destroy(engine)
+
+    assert status == 0
+    assert refused == BAD_ARGUMENT
+
+
+def test_null_is_refused_everywhere(library):
+    status, engine = create(library)
+    pixel = (ctypes.c_uint8 * 3)()
+
+    assert status == 0
+    assert library.catchlight_create(None, None, ctypes.c_size_t(0), 1, 0, None) == BAD_ARGUMENT
+    assert library.catchlight_run(None, pixel, 1, 1, 1, pixel, None) == BAD_ARGUMENT
+    assert library.catchlight_run(engine, None, 1, 1, 1, pixel, None) == BAD_ARGUMENT
+    assert library.catchlight_run(engine, pixel, 1, 1, 1, None, None) == BAD_ARGUMENT
+    library.catchlight_destroy(engine)
+    library.catchlight_destroy(None)
+
+
+def run_without_library(tmp_path: Path, content: bytes | None) -> str:
+    """The message of BackendUnavailable from a copy of the package with that library, or with none."""
+    shutil.copytree(
+        SOURCES.parent, tmp_path / "engines", ignore=shutil.ignore_patterns("*.so", "weights", "__pycache__")
+    )
+    if content is not None:
+        (tmp_path / "engines" / "native" / "library.so").write_bytes(content)
+    program = (
+        "from engines import BackendUnavailable\nfrom engines.native import _load\n"
+        "try:\n    _load()\nexcept BackendUnavailable as err:\n    print(err)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_a_missing_library_says_what_to_do(tmp_path):
+    assert "was not built; install a C++ compiler" in run_without_library(tmp_path, None)
+
+
+def test_a_damaged_library_says_what_to_do(tmp_path):
+    assert "cannot be loaded" in run_without_library(tmp_path, b"not a library")
+
+
+def test_installation_succeeds_without_a_compiler(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-lib", tmp_path, "--build-temp", tmp_path],
+        cwd=ROOT, env=os.environ | {"CC": "false", "CXX": "false"}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
+@pytest.mark.skipif(shutil.which("g++") is None or shutil.which("nm") is None, reason="needs g++ and nm")
+@pytest.mark.parametrize(
+    ("unit", "flags"),
+    [
+        ("kernel_avx2", ["-mavx2", "-mfma"]),
+        ("kernel_avx512", ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]),
+    ],
+)
+def test_wide_instructions_stay_in_their_unit(tmp_path, unit, flags):
+    # Unoptimised, so that nothing that another unit might share has been inlined away.
+    subprocess.run(
+        ["g++", "-std=c++17", "-O0", "-w", *flags, "-c", SOURCES / f"{unit}.cpp", "-o", tmp_path / "unit.o"],
+        check=True, timeout=100,
+    )  # fmt: skip
+
+    listed = subprocess.run(
+        ["nm", "-gC", "--defined-only", tmp_path / "unit.o"], capture_output=True, text=True, check=True
+    )
+
+    defined = [line.split(maxsplit=2)[2] for line in listed.stdout.splitlines()]
+    assert defined == [f"catchlight::kKernels{unit.removeprefix('kernel_').title()}"]
