@@ -32,6 +32,12 @@ class Capture:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         return fps if 0 < fps <= HIGHEST_FPS else None
 
+    @property
+    def length(self) -> int | None:
+        """Frames in all as the source states them; None for a live source."""
+        frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        return int(frames) if frames > 0 else None
+
     def set(self, settings: dict[int, float]) -> None:
         """Ask for properties in this order; the source may do otherwise."""
         for setting, value in settings.items():

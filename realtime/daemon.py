@@ -35,6 +35,7 @@ from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
 from realtime.tiers import Tiers
+from realtime.videofile import VideoFile
 
 _WARM_UP_S = 1.5
 """What the start may spend on the engine's first work; the face mesh takes longer to load."""
@@ -73,7 +74,8 @@ def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop)
         facts |= {"source": camera.name, "frame_size": [camera.width, camera.height], "source_fps": camera.fps}
         facts |= {"engine": engine.name, "tier": engine.tier, "model_sha256": engine.sha256}
         facts |= {"passed_over": list(engine.passed_over)}
-        display = stack.enter_context(Display())
+        length = camera.length if isinstance(camera, VideoFile) else None
+        display = stack.enter_context(Display(total=length if config.camera.as_fast_as_possible else None))
         for reason in engine.passed_over:
             display.say(f"passed over {reason}")
         display.say(

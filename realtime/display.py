@@ -1,5 +1,6 @@
 """What a person sees while the daemon runs: a few lines at the start, then one that lives, if it is a terminal."""
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,7 @@ class Display:
         try:
             self._console.print(line, markup=False)
         except OSError:
-            self._gone()
+            self._leave()
 
     def update(self, line: str, done: int) -> None:
         """Show the line in place of the last one; done: frames worked off so far. Nothing without a terminal."""
@@ -38,22 +39,24 @@ class Display:
             elif isinstance(self._live, Live):
                 self._live.update(line, refresh=True)
         except OSError:
-            self._gone()
+            self._leave()
 
-    def _gone(self) -> None:
-        # The terminal was closed: SIGHUP ends the daemon, and under nohup it goes on unseen.
-        self._live = None
+    def _leave(self) -> None:
+        """Leave the terminal as it was, if it is still there: after SIGHUP, or under nohup, it is not."""
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError):
+                live.stop()
 
     def __enter__(self) -> Self:
         if self._live is not None:
-            self._live.start()
+            try:
+                self._live.start()
+            except OSError:
+                self._leave()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            try:
-                self._live.stop()
-            except OSError:
-                self._gone()
+        self._leave()

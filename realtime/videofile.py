@@ -40,6 +40,7 @@ class VideoFile:
         self.height, self.width = first.shape[:2]
         self._first: NDArray[np.uint8] | None = first
         self.fps = self._capture.fps or fps
+        self.length = None if loop else self._capture.length
         self._pace = Pace(self.fps)
         self._seq = 0
         self._stopped = False
