@@ -1,4 +1,4 @@
-"""When the network is known not to help, say so and send bicubic instead."""
+"""Where the network was never trained to help, say so and send bicubic instead."""
 
 import numpy as np
 

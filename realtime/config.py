@@ -55,7 +55,7 @@ class EngineChoice:
     threads: int = 0
     """CPU threads of the engine; 0 chooses."""
     bypass: Literal["auto", "never"] = "auto"
-    """auto: send bicubic, marked so, while the network is known not to help; never: always the network."""
+    """auto: send bicubic, marked so, where the iris is too small for the network; never: always the network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
