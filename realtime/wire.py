@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from realtime.errors import WireError, WireVersionMismatch
 from realtime.frames import Box, Enhanced, patch_to_camera
@@ -73,7 +74,7 @@ def encode(
     }
     if patches is None or raw is None or crops.landmarks is None:
         return _assemble(topic, header | dict.fromkeys(_FACE_KEYS))
-    newest = np.ascontiguousarray(raw[..., :3])
+    newest = _newest(raw)
     header |= {
         "shape": patches.shape,
         "raw_shape": newest.shape,
@@ -83,6 +84,12 @@ def encode(
         "interocular_px": crops.landmarks.interocular_px,
     }
     return _assemble(topic, header, np.ascontiguousarray(patches).data, newest.data)
+
+
+def _newest(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The first frame of (N, h, w, 3T), contiguous. Pixels are copied as wholes: several times as fast as by bytes."""
+    first = np.ascontiguousarray(raw).view("V3")[..., 0]
+    return np.ascontiguousarray(first).view(np.uint8).reshape(*raw.shape[:3], 3)
 
 
 def encode_status(values: Mapping[str, Any], *, stream: str) -> bytearray:
