@@ -1,6 +1,9 @@
 """The bytes of version 1 never change, and the page WIRE.md is enough to read them."""
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +89,15 @@ def test_golden_status_reads_as_it_was_written():
 @pytest.fixture(scope="module")
 def page_reader():
     """What the Python code on the wire page defines."""
-    page = (Path(realtime.__file__).parent / "WIRE.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
-    exec(code, names)
+    exec(_page_code("python"), names)
     return names
+
+
+def _page_code(language):
+    page = (Path(realtime.__file__).parent / "WIRE.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    return code
 
 
 @pytest.mark.parametrize("name", ["eyes", "face"])
@@ -127,3 +134,72 @@ def test_page_reader_refuses_what_is_no_message(page_reader, data):
         page_reader["read"](data)
     with pytest.raises(ValueError, match="pixels"):
         page_reader["read"](golden("eyes")[:-1])
+
+
+@pytest.fixture(scope="module")
+def javascript_reader(tmp_path_factory):
+    """Runs the wire page's JavaScript on a message; gives what it read, or the error that it threw."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node.js")
+    script = tmp_path_factory.mktemp("page") / "reader.js"
+    script.write_text(_page_code("javascript") + SHOW, encoding="utf-8")
+
+    def read(data):
+        shown = subprocess.run([node, script], input=data, check=True, capture_output=True).stdout
+        return json.loads(shown)
+
+    return read
+
+
+SHOW = """
+const data = require("fs").readFileSync(0)
+let shown
+try {
+  shown = read(data.buffer.slice(data.byteOffset, data.byteOffset + data.length))
+} catch (error) {
+  shown = { error: error.message }
+}
+const plain = (_, value) =>
+  typeof value === "bigint" ? value.toString() : value instanceof Uint8Array ? Array.from(value) : value
+console.log(JSON.stringify(shown, plain))
+"""
+
+
+@pytest.mark.parametrize("name", ["eyes", "face"])
+def test_javascript_reader_finds_the_same_as_ours(javascript_reader, name):
+    ours = wire.decode(golden(name))
+
+    theirs = javascript_reader(golden(name))
+
+    header = theirs["header"]
+    assert theirs["topic"] == name
+    assert bytes(theirs["patches"]) == ours.patches.tobytes()
+    assert bytes(theirs["raw"]) == ours.raw.tobytes()
+    assert theirs["landmarks"] == ours.landmarks.points.ravel().tolist()
+    assert header["captured_utc_ns"] == str(ours.captured_utc_ns)
+    assert (header["seq"], header["scale"], header["bypassed"]) == (ours.seq, ours.scale, False)
+    assert header["to_camera"] == ours.to_camera.reshape(-1, 6).tolist()
+    assert [header["boxes"][0][0], header["boxes"][-1][0]] == [ours.boxes[0].x, ours.boxes[-1].x]
+    assert header["interocular_px"] == ours.interocular_px
+
+
+def test_javascript_reader_reads_no_face_and_status(javascript_reader):
+    assert "patches" not in javascript_reader(golden("eyes-absent"))
+    assert javascript_reader(golden("status"))["header"]["values"]["fps"] == 29.5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"eyes",
+        b"eyes\0\2\0\0\0\0",
+        b"eyes\0\1\0\0\0\xff",
+        b"eyes\0\1\0\0\0\5\xdd\xff\xff\xff\xff",
+        golden("eyes")[:-1],
+    ],
+    ids=["empty", "topic", "version", "length", "array", "pixels"],
+)
+def test_javascript_reader_refuses_what_is_no_message(javascript_reader, data):
+    assert "error" in javascript_reader(data)
