@@ -98,6 +98,8 @@ class CameraWatch:
     def read(self) -> Frame | None:
         """The next good frame, however long that takes; None after stop(), or at the camera's own end."""
         if self._seen_at is None:
+            # The daemon may load other things between opening and reading: no fault of the camera's.
+            self._begin()
             self._seen_at = self._clock()
         while not self._stopped.is_set():
             if not self._is_open and not self._reopened():

@@ -50,6 +50,16 @@ def read_until(watch, state, clock, within_s):
     return clock() - start
 
 
+def test_time_between_opening_and_the_first_read_is_not_held_against_the_camera():
+    clock = FakeClock()
+    watch, _ = watched(clock, alive(clock))
+    clock.sleep(3)
+
+    read(watch, 1)
+
+    assert watch.state == "ok"
+
+
 def test_good_camera_is_left_alone():
     clock = FakeClock()
     watch, shelf = watched(clock, alive(clock))
