@@ -1,5 +1,6 @@
 """The command line: python -m train prepare | run | evaluate | compare | export."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,10 @@ class Prepare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run(TrainConfig):
-    """Train a network, or go on with a run. Several processes: torchrun --nproc-per-node N -m train run ..."""
+    """Train a network, or go on with a run; a folder of faces without a manifest is prepared first.
+
+    With several GPUs or machines: torchrun --nproc-per-node N -m train run ...
+    """
 
     scale: int | None = None
     """Short for --network.scale: 2, 4 or 8."""
@@ -122,8 +126,11 @@ def run(command: Run) -> None:
     if command.dry_run:
         print(config.as_text())
         return
+    from train.data import find_manifest
     from train.loop import train
 
+    if "RANK" not in os.environ and find_manifest(config.data_dir) is None:
+        prepare(Prepare(folder=config.data_dir))
     print(train(config))
 
 

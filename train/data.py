@@ -40,34 +40,42 @@ class Face:
         return float(np.hypot(*(self.eyes[1] - self.eyes[0])))
 
 
+def find_manifest(folder: Path) -> Path | None:
+    """The manifest of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json."""
+    folder = Path(folder)
+    places = (folder / "manifest.json", folder.with_suffix(".json"), folder / "train.json")
+    return next((place for place in places if place.is_file()), None)
+
+
 def load_faces(folder: Path, limit: int | None = None) -> list[Face]:
-    """Read the faces of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json, and its images.
+    """Read the faces of a training folder that has a manifest.
 
     Raises DataError: no manifest, no usable face, an image that cannot be read.
     """
-    folder = Path(folder)
-    return _read(folder, (folder / "manifest.json", folder.with_suffix(".json"), folder / "train.json"), limit)
+    manifest = find_manifest(folder)
+    if manifest is None:
+        raise DataError(
+            f"{folder}: expected manifest.json with eye positions; run `python -m train prepare {folder}` first"
+        )
+    return _read(manifest, limit)
 
 
 def load_labelled(folder: Path) -> list[Face]:
     """Read the labelled faces of a test folder: FOLDER/val.json and the images that it names. Raises DataError."""
-    return _read(Path(folder), (Path(folder) / "val.json",), None)
+    manifest = Path(folder) / "val.json"
+    if not manifest.is_file():
+        raise DataError(f"{folder}: expected val.json with pupil positions, found none; give the folder that holds it")
+    return _read(manifest, None)
 
 
-def _read(folder: Path, manifests: tuple[Path, ...], limit: int | None) -> list[Face]:
-    manifest = next((p for p in manifests if p.is_file()), None)
-    if manifest is None:
-        raise DataError(
-            f"{folder}: expected {manifests[0].name} with eye positions; run `python -m train prepare {folder}` first"
-        )
+def _read(manifest: Path, limit: int | None) -> list[Face]:
+    again = f"run `python -m train prepare {manifest.parent}`"
     try:
         faces = [_load_face(manifest.parent, row) for row in json.loads(manifest.read_text())[:limit]]
     except (ValueError, KeyError, TypeError, StopIteration) as err:
-        raise DataError(f"{manifest}: not a manifest: {err!r}; run `python -m train prepare {folder}`") from err
+        raise DataError(f"{manifest}: not a manifest: {err!r}; {again}") from err
     if not faces:
-        raise DataError(
-            f"{manifest}: expected at least one face, got none; run `python -m train prepare` on more images"
-        )
+        raise DataError(f"{manifest}: expected at least one face, got none; {again} on more images")
     return faces
 
 

@@ -135,7 +135,7 @@ def test_render_brings_the_eyes_to_the_distance_asked_for(face):
     pieces = [render(subject, 60.0, 200, data, np.random.default_rng(seed)) for seed in range(6)]
 
     # The dark of the iris lies where the piece says that its eye is.
-    seen = [p for p in pieces if 15 < min(p.eye) and max(p.eye) < 185]
+    seen = [p for p in pieces if min(p.eye) > 15 and max(p.eye) < 185]
     assert len(seen) >= 3
     for piece in seen:
         x, y = (round(v) for v in piece.eye)

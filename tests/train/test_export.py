@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from engines import CheckpointError, SwinIRConfig, load_checkpoint, save_checkpoint
+from engines.swinir import SwinIR
+from train.errors import ResumeError, TrainError
+from train.export import export, interpolated, load_weights
+from train.loop import train
+
+NETWORK = SwinIRConfig(embed_dim=8, depths=(1,), heads=2)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Paths of two checkpoints of one network: all zeros, all ones."""
+    shapes = NETWORK.parameter_shapes()
+    return [
+        str(
+            save_checkpoint(
+                tmp_path / name, NETWORK, {k: np.full(s, v, np.float32) for k, s in shapes.items()}, {"n": v}
+            )
+        )
+        for name, v in (("zeros", 0.0), ("ones", 1.0))
+    ]
+
+
+@pytest.mark.parametrize("source", ["", "state.pt", "run.safetensors"])
+def test_run_gives_its_moving_average(tiny, tmp_path, source):
+    config = tiny()
+    expected = load_checkpoint(train(config))
+
+    written = load_checkpoint(export(load_weights(str(config.out / source)), tmp_path / "tier"))
+
+    assert written.config == config.network
+    assert written.sha256 == expected.sha256
+    assert written.record["training"]["steps"] == 6
+    assert written.record["training"]["config"]["out"] == "run"
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_weights_lie_between_two_checkpoints(pair, tmp_path, weight):
+    written = load_checkpoint(export(interpolated(*pair, weight), tmp_path / "mix"))
+
+    assert all((tensor == np.float32(weight)).all() for tensor in written.tensors.values())
+    assert written.record["interpolated"] == [{"weight": 1 - weight, "n": 0.0}, {"weight": weight, "n": 1.0}]
+
+
+def test_checkpoints_of_two_networks_do_not_mix(pair, tmp_path):
+    other = SwinIRConfig(embed_dim=16, depths=(1,), heads=2)
+    path = save_checkpoint(tmp_path / "other", other, SwinIR(other).tensors(), {})
+
+    with pytest.raises(TrainError, match="expected two checkpoints of one network"):
+        interpolated(pair[0], str(path), 0.5)
+
+
+def test_weight_outside_of_the_line_is_refused(pair):
+    with pytest.raises(TrainError, match=r"weight: expected 0 to 1, got 1\.5"):
+        interpolated(*pair, 1.5)
+
+
+def test_scores_and_maxima_go_into_the_record(tmp_path, val_dir):
+    path = save_checkpoint(tmp_path / "untrained", NETWORK, SwinIR(NETWORK).tensors(), {"kept": 1})
+
+    record = load_checkpoint(export(load_weights(str(path)), tmp_path / "scored", val_dir)).record
+
+    assert record["kept"] == 1
+    assert set(record["scores"]) == {"clean", "webcam", "dark"}
+    assert len(record["block_max"]) == 1
+    assert record["block_max"][0] > 0
+
+
+@pytest.mark.parametrize(("name", "error"), [("gone", CheckpointError), ("gone.pt", ResumeError), ("", ResumeError)])
+def test_source_that_is_not_there_is_named(tmp_path, name, error):
+    with pytest.raises(error, match=tmp_path.name):
+        load_weights(str(tmp_path / name))

@@ -1,0 +1,160 @@
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from engines import SwinIRConfig, load_checkpoint, save_checkpoint
+from engines.swinir import SwinIR
+from train.__main__ import main
+
+TINY = ["--network.embed-dim", "8", "--network.depths", "1", "--network.heads", "2", "--data.patch", "16"]
+SHORT = ["--steps", "2", "--batch", "2", "--workers", "0", "--threads", "1"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Call it with fields of SwinIRConfig to get the path of an untrained network, which is bicubic."""
+
+    def make(name="untrained", **fields):
+        config = SwinIRConfig(**{"embed_dim": 8, "depths": (1,), "heads": 2} | fields)
+        return str(save_checkpoint(tmp_path / name, config, SwinIR(config).tensors(), {}))
+
+    return make
+
+
+def test_dry_run_prints_the_configuration_and_does_nothing(tmp_path, capsys):
+    code = main(["run", "--dry-run", "--scale", "4", "--out", str(tmp_path / "run"), *TINY])
+
+    printed = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert {"network.scale = 4", "network.embed-dim = 8", "batch = 16"} <= set(printed)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_trains_at_the_scale_asked_for(faces_dir, tmp_path, capsys):
+    code = main(["run", "--data-dir", str(faces_dir), "--scale", "4", "--out", str(tmp_path / "x4"), *TINY, *SHORT])
+
+    assert code == 0
+    assert load_checkpoint(capsys.readouterr().out.splitlines()[-1]).config.scale == 4
+
+
+def test_run_prepares_a_folder_that_has_no_manifest(tmp_path, portrait, capsys):
+    (tmp_path / "faces").mkdir()
+    cv2.imwrite(str(tmp_path / "faces" / "a.png"), portrait()[0])
+
+    code = main(["run", "--data-dir", str(tmp_path / "faces"), "--out", str(tmp_path / "run"), *TINY, *SHORT])
+
+    assert code == 0
+    assert "1 faces; 0 rejected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("scale", "frames"), [(2, 1), (2, 3), (4, 1)])
+def test_evaluate_prints_a_table_and_writes_it(checkpoint, val_dir, tmp_path, capsys, scale, frames):
+    tier, report = checkpoint(scale=scale, frames=frames), tmp_path / "scores.json"
+
+    code = main(["evaluate", "--data", str(val_dir), "--tier", tier, "--engine", "eager", "--json", str(report)])
+
+    printed = capsys.readouterr().out
+    scores = json.loads(report.read_text())
+    assert code == 0
+    assert f"x{scale}, {frames} frame(s), engine eager, 4 eyes" in printed
+    assert scores["tier"] == "untrained"
+    for methods in scores["conditions"].values():
+        assert methods["tier"]["psnr_rgb"] == pytest.approx(methods["bicubic"]["psnr_rgb"], abs=0.02)
+
+
+def test_quick_takes_every_fourth_face_and_still_faces_do_not_move(checkpoint, val_dir, capsys):
+    command = ["evaluate", "--data", str(val_dir), "--tier", checkpoint(frames=2), "--engine", "eager"]
+
+    code = main([*command, "--quick", "--still"])
+
+    assert code == 0
+    assert ", 2 eyes" in capsys.readouterr().out
+
+
+def test_compare_draws_tiers_of_several_frames_beside_each_other(checkpoint, val_dir, tmp_path):
+    tiers = [checkpoint("one", frames=1), checkpoint("three", frames=3)]
+
+    code = main(
+        ["compare", "--data", str(val_dir), "--tier", *tiers, "--engine", "eager", "--out", str(tmp_path / "a.png")]
+    )
+
+    assert code == 0
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] == 5 * 260
+
+
+def test_compare_refuses_two_scales(checkpoint, val_dir, capsys):
+    code = main(
+        ["compare", "--data", str(val_dir), "--tier", checkpoint("a"), checkpoint("b", scale=4), "--engine", "eager"]
+    )
+
+    assert code == 1
+    assert "expected one scale, got a x2, b x4" in capsys.readouterr().err
+
+
+def test_export_writes_what_lies_between_two(checkpoint, tmp_path):
+    a, b = checkpoint("a"), checkpoint("b")
+
+    code = main(["export", "--interpolate", a, b, "--weight", "0.25", "--out", str(tmp_path / "mix")])
+
+    mixed, first, second = (load_checkpoint(p) for p in (tmp_path / "mix", a, b))
+    name = "conv_first.weight"
+    assert code == 0
+    np.testing.assert_allclose(mixed.tensors[name], 0.75 * first.tensors[name] + 0.25 * second.tensors[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "gone"], "gone: expected a folder"),
+        (["run", "--data-dir", "gone"], "gone: expected a folder"),
+        (["run", "--scale", "3"], "scale: expected 2, 4 or 8, got 3"),
+        (["evaluate", "--data", "gone", "--tier", "gone"], "tier or checkpoint 'gone'"),
+        (["export"], "expected a source or --interpolate A B"),
+        (["export", "gone"], "expected --out"),
+    ],
+)
+def test_mistake_is_answered_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    code = main(arguments)
+
+    error = capsys.readouterr().err
+    assert code == 1
+    assert error.startswith("train: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_value_that_cannot_be_is_refused_with_the_reason(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--batch", "0"])
+
+    assert ended.value.code == 2
+    assert "batch: expected at least 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_folder_of_twenty_pictures_becomes_a_scored_network_with_one_command(tmp_path, portrait, val_dir):
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(faces / f"{number}.jpg"), portrait(number)[0])
+    command = [sys.executable, "-m", "train", "run", "--data-dir", str(faces), "--val-dir", str(val_dir), *TINY]
+    schedule = ["--steps", "200", "--test-every", "100", "--learning-rate", "1e-3", "--warmup", "10", "--threads", "1"]
+    stages = ["--loss.adversarial", "1e-3", "--loss.adversarial-from", "0.8", "--batch", "8"]
+
+    run = subprocess.run(
+        [*command, *schedule, *stages, "--out", str(tmp_path / "run")], capture_output=True, text=True, timeout=110
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert "20 faces; 0 rejected" in run.stdout
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"run.safetensors", "run.json", "run-fidelity.safetensors", "state.pt", "log.jsonl", "psnr.png"} <= written
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [row["pixel"] for row in log if "pixel" in row]
+    assert losses[-1] < losses[0]

@@ -1,0 +1,33 @@
+import numpy as np
+import torch
+
+from engines import SwinIRConfig
+from engines.swinir import SwinIR
+from train.config import TrainConfig
+from train.record import block_maxima, training_record
+
+
+def test_record_says_how_and_names_no_place():
+    config = TrainConfig(seed=3).to_json() | {"data_dir": "/home/someone/faces", "out": "/mnt/runs/small"}
+
+    record = training_record(config, 70)
+
+    assert (record["steps"], record["config"]["seed"]) == (70, 3)
+    assert (record["config"]["data_dir"], record["config"]["out"]) == ("faces", "small")
+    assert "val_dir" not in record["config"]
+    assert record["torch"] == torch.__version__
+    assert record["revision"]
+
+
+def test_maxima_are_those_of_each_group_s_output():
+    torch.manual_seed(0)
+    model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1, 2), heads=2)).eval()
+    batch = np.random.default_rng(0).integers(0, 256, (2, 8, 16, 3), dtype=np.uint8)
+
+    first, second = block_maxima(model, batch)
+    with torch.no_grad():
+        model.groups[1].conv.bias += 100
+
+    assert 0 < first < 50
+    assert block_maxima(model, batch)[0] == first
+    assert abs(block_maxima(model, batch)[1] - (100 + second)) < 2 * second
