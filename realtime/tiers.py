@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from time import monotonic
 
 from engines import ResilientEngine, TierGovernor, choose_tier, load_engine, load_resilient
 from realtime.config import EngineChoice
@@ -37,8 +36,8 @@ class Tiers:
         """Take one frame's time into account; may begin to open another tier, which takes over when it is ready."""
         if self._governor is None or enhanced.patches is None or enhanced.tier != self._governor.tier:
             return
-        batch_ms = (enhanced.stamps_ns["engine"] - enhanced.stamps_ns["crops"]) / 1e6
-        tier = self._governor.observe(monotonic(), batch_ms)
+        started_ns, ended_ns = enhanced.stamps_ns["engine_wait"], enhanced.stamps_ns["engine"]
+        tier = self._governor.observe(ended_ns / 1e9, (ended_ns - started_ns) / 1e6)
         if tier is not None:
             _log.info("changing from tier %s to %s", enhanced.tier, tier)
             self.engine.replace(lambda: load_engine(enhanced.engine, tier, threads=self._choice.threads))

@@ -1,0 +1,59 @@
+import cv2
+import numpy as np
+import pytest
+
+from realtime.config import DoctorConfig
+from realtime.doctor import advice, examine, measure
+from realtime.landmarks import FaceMesh
+
+
+@pytest.fixture(scope="module")
+def face_mesh():
+    with FaceMesh() as mesh:
+        yield mesh
+
+
+def test_the_real_size_and_rate_of_a_source_are_measured(face_mesh):
+    small, *_ = measure("demo", 0.5, face_mesh)
+
+    assert small.asked == small.got == (640, 480)
+    assert 5 < small.fps <= 31
+    assert 6 < small.iris_px < 12
+
+
+def test_a_source_with_one_size_is_measured_once(face_mesh, tmp_path):
+    path = tmp_path / "grey.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+    for level in range(20):
+        writer.write(np.full((240, 320, 3), 100 + level, np.uint8))
+    writer.release()
+
+    (mode,) = measure(str(path), 0.3, face_mesh)
+
+    assert mode.got == (320, 240)
+    assert mode.iris_px is None
+
+
+@pytest.mark.parametrize(
+    ("iris", "said"),
+    [(None, "no face seen"), (3.0, "bicubic is sent"), (7.0, "move closer"), (12.0, "good")],
+)
+def test_a_person_is_told_what_to_do(iris, said):
+    assert said in advice(iris)
+
+
+def test_a_small_iris_is_asked_closer_and_a_large_one_is_not():
+    assert "move closer" in advice(9.9)
+    assert "move closer" not in advice(10.0)
+
+
+def test_everything_is_shown_and_a_source_that_is_not_there_does_not_stop_it(capsys):
+    code = examine(DoctorConfig(source="77", seconds=0.1))
+
+    shown = capsys.readouterr().out
+    assert code in (0, 4)
+    assert "source 77: expected a camera's number" in " ".join(shown.split())
+    for name in ("tensorrt", "cuda", "native", "openvino", "eager"):
+        assert f"engine {name}" in shown
+    assert "mediapipe 0.10" in shown
+    assert "libzmq 4" in shown
