@@ -134,6 +134,13 @@ class Subscriber(Generic[_M]):
 
     def receive(self) -> _M:
         """Wait for the next message. Raises StreamTimeout after timeout_s, StreamError when it is not open."""
+        return cast(_M, self._receive()[1])
+
+    def receive_bytes(self) -> bytes:
+        """As receive(), but gives the message's own bytes, to be passed on; they have been read and are good."""
+        return self._receive()[0]
+
+    def _receive(self) -> tuple[bytes, Message | Status]:
         if self._socket is None:
             raise StreamError("subscriber: expected it to be open, got a closed one; use it in a with statement")
         deadline_s = math.inf if self._timeout_s is None else time.monotonic() + self._timeout_s
@@ -141,9 +148,10 @@ class Subscriber(Generic[_M]):
             wait_s = max(0.0, min(_POLL_S, deadline_s - time.monotonic()))
             if self._socket.poll(math.ceil(wait_s * 1000)):
                 self._silent_since_s = None
-                message = self._read(self._socket.recv())
+                data = self._socket.recv()
+                message = self._read(data)
                 if message is not None:
-                    return cast(_M, message)
+                    return data, message
             else:
                 self._connect_after_silence()
             if time.monotonic() >= deadline_s:

@@ -113,6 +113,24 @@ class SubscribeConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PreviewConfig:
+    """The `preview` command: a page that shows the stream in a browser on this machine."""
+
+    connect: str = "tcp://127.0.0.1:5580"
+    """ZeroMQ endpoint of the daemon."""
+    port: int = 5581
+    """Port of 127.0.0.1 for the page and for /metrics; 0 lets the system choose."""
+    keys: Path | None = None
+    """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
+    end_with: int | None = None
+    """End when the process of this number ends, besides on a signal."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"port: expected 0 to 65535, got {self.port}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DoctorConfig:
     """The `doctor` command: what this machine can do."""
 
