@@ -20,7 +20,7 @@ from realtime.errors import StreamError
 from realtime.gate import Gate
 from realtime.keys import ServerKeys, load_server_keys
 
-_QUEUE: Final = 6  # eyes and face of two frames, and a status
+_QUEUE: Final = 4  # eyes, face and status come at once; libzmq learns of room only after every second message
 _HANDSHAKE_MS: Final = 5000
 _REBIND_S: Final = 5.0
 _OLDEST_LIBZMQ: Final = (4, 3, 2)  # before it, strangers could overflow a buffer (CVE-2019-13132)
@@ -82,21 +82,32 @@ class Publisher:
 
         Returns the stamp, sent_ns. Raises StreamError when the socket fails.
         """
-        if self._gate is not None and self._gate.revoked.is_set():
-            self._gate.revoked.clear()
-            self._disconnect_everyone()
-        if self._socket is None and not self._rebind():
+        if not self._is_bound():
             return time.monotonic_ns()
-        assert self._socket is not None
         topic = message[: message.index(0)].decode()
         sent_ns = time.monotonic_ns()
         wire.stamp(message, sent_ns=sent_ns, sent_seq=self._sent[topic])
         self._sent[topic] += 1
+        self._post(message)
+        return sent_ns
+
+    def forward(self, message: bytes) -> None:
+        """Hand over a message of a recording as it is, with the stamps of its time. Raises as send() does."""
+        if self._is_bound():
+            self._post(message)
+
+    def _post(self, message: bytes | bytearray) -> None:
+        assert self._socket is not None
         try:
             self._socket.send(message, zmq.NOBLOCK)
         except zmq.ZMQError as err:
             raise StreamError(f"{self.endpoint}: expected to send a message, got: {err}") from err
-        return sent_ns
+
+    def _is_bound(self) -> bool:
+        if self._gate is not None and self._gate.revoked.is_set():
+            self._gate.revoked.clear()
+            self._disconnect_everyone()
+        return self._socket is not None or self._rebind()
 
     def _bind(self) -> None:
         socket = self._context.socket(zmq.PUB)
