@@ -32,6 +32,8 @@ class TierChoice:
     tier: str
     p95_ms: dict[str, float]
     """For each tier that was timed, worst quality first. A hopeless one was stopped after two calls."""
+    frames: int
+    """The most frames that any of these tiers sees: a stream that may change between them cuts so many."""
 
 
 def choose_tier(
@@ -57,11 +59,13 @@ def choose_tier(
     if not checkpoints:
         raise CheckpointError("no tier to choose from: none is shipped; give --tier a checkpoint's path")
     p95_ms: dict[str, float] = {}
+    frames = 1
     with _working(load):
-        for tier in [c.name for c in checkpoints] if tiers is None else tiers:
+        for tier in tiers or [checkpoint.name for checkpoint in checkpoints]:
             try:
                 with load_engine(engine, tier, threads=threads, cache=cache) as candidate:
                     p95_ms[str(tier)] = _p95(candidate, shape, budget_ms, seconds / len(checkpoints))
+                    frames = max(frames, candidate.frames)
             except BackendUnavailable:
                 raise
             except EngineError as err:
@@ -69,7 +73,8 @@ def choose_tier(
     if not p95_ms:
         raise EngineError("no tier runs here; see the warnings above, or choose another engine")
     fitting = [tier for tier, p95 in p95_ms.items() if p95 <= HEADROOM * budget_ms]
-    return TierChoice(tier=fitting[-1] if fitting else min(p95_ms, key=p95_ms.__getitem__), p95_ms=p95_ms)
+    tier = fitting[-1] if fitting else min(p95_ms, key=p95_ms.__getitem__)
+    return TierChoice(tier=tier, p95_ms=p95_ms, frames=frames)
 
 
 def candidates() -> list[Checkpoint]:

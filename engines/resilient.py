@@ -26,7 +26,7 @@ class ResilientEngine(Engine):
     """Runs one engine; when that fails, bicubic serves from the same batch on until the next one is open and warm.
 
     Its name, tier and sha256 say which engine made the batch that it returned last, and passed_over grows by one line
-    with each failure. A batch holds the frames of the engine it began with; one that needs fewer sees the newest.
+    with each failure. A batch holds the frames that the most demanding engine needs; the others see the newest of them.
     """
 
     def __init__(
@@ -34,15 +34,17 @@ class ResilientEngine(Engine):
         engine: Engine,
         spares: Sequence[Opener] = (),
         *,
+        frames: int = 0,
         timeout_s: float = 0.5,
         first_timeout_s: float = 60.0,
     ) -> None:
         """engine: the one to begin with, and from now on this one's to close. spares: open the next ones, best first.
 
+        frames: what a batch holds, where a later engine may need more than the first; 0: as many as the first.
         timeout_s: a batch that takes longer counts as a hang. first_timeout_s: the same for an engine's first batch of
         a shape, which may have to compile.
         """
-        self.frames, self.scale = engine.frames, engine.scale
+        self.frames, self.scale = max(frames, engine.frames), engine.scale
         self.passed_over = engine.passed_over
         self._timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
         self._bicubic = BicubicEngine(scale=self.scale, frames=self.frames)
@@ -191,12 +193,12 @@ class _Runner:
 
 
 def load_resilient(
-    engine: str = "auto", tier: str | Path = "auto", *, threads: int = 0, cache: Path | None = None
+    engine: str = "auto", tier: str | Path = "auto", *, frames: int = 0, threads: int = 0, cache: Path | None = None
 ) -> ResilientEngine:
-    """As load_engine, with the back ends after it in AUTO_ORDER as spares."""
+    """As load_engine, with the back ends after it in AUTO_ORDER as spares; frames as for ResilientEngine."""
     first = load_engine(engine, tier, threads=threads, cache=cache)
     if first.name not in AUTO_ORDER:
-        return ResilientEngine(first)
+        return ResilientEngine(first, frames=frames)
     checkpoint = load_checkpoint(DEFAULT_TIER if tier in ("auto", "default") else tier)
     rest = AUTO_ORDER[AUTO_ORDER.index(first.name) + 1 :]
     return ResilientEngine(

@@ -14,6 +14,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from engines.cache import EngineCache
 from engines.checkpoint import Checkpoint
 from engines.compiled import CompiledEngine, Program, Toolkit
 from engines.cuda import CudaEngine, half_body
@@ -38,7 +39,7 @@ class TensorRTEngine(CompiledEngine):
     def __init__(
         self, checkpoint: Checkpoint, *, threads: int = 0, cache: Path | None = None, settle_s: float = 3.0
     ) -> None:
-        toolkit = TensorRT(checkpoint)
+        toolkit = TensorRT(checkpoint, timing=EngineCache(cache).folder / "tensorrt-timing.bin")
         super().__init__(
             checkpoint,
             toolkit,
@@ -54,11 +55,13 @@ class TensorRT(Toolkit):
 
     name = "tensorrt"
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, timing: Path) -> None:
+        """timing: file in which the builder keeps what it has timed; its default lies in a shared temporary folder."""
         if not torch.cuda.is_available():
             raise BackendUnavailable(f"tensorrt: PyTorch {torch.__version__} finds no CUDA GPU; use engine auto")
         self._builder, self._trt = _import_tensorrt()
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
+        self._timing = timing
         self._checkpoint, self._model = checkpoint, SwinIR.from_checkpoint(checkpoint)
 
     def facts(self) -> dict[str, object]:
@@ -86,7 +89,7 @@ class TensorRT(Toolkit):
             with torch.no_grad():
                 program = torch.export.export(body, (example,))
             blob: bytes = self._builder.dynamo.convert_exported_program_to_serialized_trt_engine(
-                program, arg_inputs=[example], **OPTIONS
+                program, arg_inputs=[example], timing_cache_path=str(self._timing), **OPTIONS
             )
         # Exporter and builder raise what they like, bare Exception among it.
         except Exception as err:

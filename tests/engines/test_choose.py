@@ -12,7 +12,7 @@ SHAPE = (2, 32, 32)
 @pytest.fixture(scope="module")
 def tiers(random_checkpoint):
     return [
-        random_checkpoint("little", embed_dim=8, depths=(1,), heads=1),
+        random_checkpoint("little", frames=3, embed_dim=8, depths=(1,), heads=1),
         random_checkpoint("large", embed_dim=96, depths=(6,), heads=6),
     ]
 
@@ -23,6 +23,7 @@ def test_the_best_tier_within_the_budget_is_chosen_else_the_fastest(budget_ms, e
 
     assert choice.tier == str(tiers[expected])
     assert list(choice.p95_ms) == [str(tier) for tier in tiers]
+    assert choice.frames == 3
 
 
 def test_tiers_are_timed_while_the_load_runs_in_another_thread(tiers):

@@ -115,6 +115,16 @@ def test_another_tier_takes_over_warm_and_the_old_one_is_closed():
     assert new.closed
 
 
+def test_a_tier_of_more_frames_can_take_over_when_batches_hold_them():
+    batch = np.zeros((2, 8, 8, 9), np.uint8)
+
+    with ResilientEngine(ScriptedEngine("old", 1, frames=1), frames=3) as engine:
+        assert engine.frames == 3
+        assert engine(batch).max() == 1
+        engine.replace(lambda: ScriptedEngine("new", 2, frames=3))
+        assert call_until(engine, batch, "new").max() == 2
+
+
 def test_a_replacement_of_another_scale_is_refused():
     with ResilientEngine(ScriptedEngine("old")) as engine:
         engine(BATCH)
