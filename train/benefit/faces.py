@@ -17,6 +17,8 @@ CORNERS = (33, 133, 362, 263)
 """Face Mesh points: the image-left eye's outer and inner corner, the image-right eye's inner and outer one."""
 IRIS_CENTRES = (468, 473)
 IRIS_RIMS = ((469, 470, 471, 472), (474, 475, 476, 477))
+MARGIN = 0.2
+"""Of the picture around the face that is kept, in face widths: nothing else is looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,18 +107,22 @@ def _load(root: Path, row: dict[str, Any], mesh: Mesh) -> LabelledFace | None:
 def label(
     name: str, image: NDArray[np.uint8], mesh: Mesh, pupils: object = None, rims: object = None
 ) -> LabelledFace | None:
-    """A face with its hand labels where given, else with the mesh's answer; None when the mesh finds no face."""
+    """A face cut from a picture, with its hand labels or else the mesh's answer; None when there is no face."""
     points = mesh(image)
     if points is None:
         return None
-    (left, top), (right, bottom) = np.maximum(points.min(axis=0), 0).astype(int), points.max(axis=0).astype(int)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = MARGIN * (high[0] - low[0])
+    start = np.maximum(low - margin, 0).astype(int)
+    end = np.minimum(high + margin, image.shape[1::-1]).astype(int)
+    (left, top), (right, bottom) = np.maximum(low, 0).astype(int) - start, high.astype(int) - start
+    found_pupils = points[list(IRIS_CENTRES)] if pupils is None else np.asarray(pupils, np.float64)
+    found_rims = [points[list(rim)] for rim in IRIS_RIMS] if rims is None else rims
     return LabelledFace(
         name=name,
-        image=image,
-        corners=points[list(CORNERS)],
-        pupils=np.asarray(points[list(IRIS_CENTRES)] if pupils is None else pupils, np.float64).reshape(2, 2),
-        rims=np.asarray([points[list(rim)] for rim in IRIS_RIMS] if rims is None else rims, np.float64).reshape(
-            2, -1, 2
-        ),
+        image=image[start[1] : end[1], start[0] : end[0]].copy(),
+        corners=points[list(CORNERS)] - start,
+        pupils=found_pupils.reshape(2, 2) - start,
+        rims=np.asarray(found_rims, np.float64).reshape(2, -1, 2) - start,
         box=(int(left), int(top), int(right), int(bottom)),
     )

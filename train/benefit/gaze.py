@@ -57,11 +57,17 @@ class GazeNetwork:
         gaze = np.asarray(next(iter(answer.values()))[0], np.float64)
         return np.asarray(gaze / np.linalg.norm(gaze))
 
-    def compare(self, reading: NDArray[np.float64], truth: NDArray[np.float64], view: View) -> dict[str, float]:
+    def compare(
+        self, reading: NDArray[np.float64], truth: NDArray[np.float64], usual: NDArray[np.float64]
+    ) -> dict[str, float]:
         """Angle between two readings, and the components' differences, in degrees."""
         angle = np.degrees(np.arccos(np.clip(reading @ truth, -1, 1)))
         right, up, _ = np.degrees(reading - truth)
         return {"gaze_drift_deg": float(angle), "gaze_x_deg": float(right), "gaze_y_deg": float(up)}
+
+    def spread(self, readings: NDArray[np.float64]) -> dict[str, float]:
+        """Standard deviation over all directions, in degrees."""
+        return {"gaze_std_deg": float(np.degrees(np.sqrt(readings.var(axis=0).sum())))}
 
     def _head_pose(self, face: LabelledFace) -> NDArray[np.float32]:
         left, top, right, bottom = face.box

@@ -78,15 +78,26 @@ class Irises:
             rows.append([*limbus(view.image, centre, radius), *iris_colour(view.image, centre, radius)])
         return np.array(rows)
 
-    def compare(self, reading: NDArray[np.float64], truth: NDArray[np.float64], view: View) -> dict[str, float]:
+    def compare(
+        self, reading: NDArray[np.float64], truth: NDArray[np.float64], usual: NDArray[np.float64]
+    ) -> dict[str, float]:
         """Against the labels and the sharp picture, mean over both eyes.
 
-        iris_radius_error: |radius / labelled - 1|. iris_radius_drift: the same against the sharp picture's radius.
-        limbus_sharpness: share of the sharp picture's. iris_lab: CIE76 distance of the mean colours.
+        iris_radius_error: share of the labelled radius, less what sharp pictures usually differ from the label by.
+        iris_radius_drift: the same against the sharp picture's own radius. limbus_sharpness: share of the sharp
+        picture's. iris_lab: CIE76 distance of the mean colours.
         """
         return {
-            "iris_radius_error": float(np.abs(reading[:, 0] - 1).mean()),
+            "iris_radius_error": float(np.abs(reading[:, 0] - usual[:, 0]).mean()),
             "iris_radius_drift": float(np.abs(reading[:, 0] - truth[:, 0]).mean()),
             "limbus_sharpness": float((reading[:, 1] / truth[:, 1]).mean()),
             "iris_lab": float(np.linalg.norm(reading[:, 2:] - truth[:, 2:], axis=1).mean()),
+        }
+
+    def spread(self, readings: NDArray[np.float64]) -> dict[str, float]:
+        """Standard deviation of the colour (Lab) and of the radius (share), mean over both eyes."""
+        std = readings.std(axis=0)
+        return {
+            "iris_lab_std": float(np.hypot.reduce(std[:, 2:], axis=1).mean()),
+            "iris_radius_std": float(std[:, 0].mean()),
         }

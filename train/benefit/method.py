@@ -60,13 +60,14 @@ def engine_method(engine: Engine, name: str) -> Method:
 
 def _interpolation(how: int) -> Callable[[Batch], Batch]:
     def enhance(batch: Batch) -> Batch:
-        return np.stack([cv2.resize(patch, None, fx=2, fy=2, interpolation=how) for patch in batch]).astype(np.uint8)
+        enlarged = [cv2.resize(patch, None, fx=2, fy=2, interpolation=how) for patch in batch]
+        return np.asarray(enlarged, np.uint8)
 
     return enhance
 
 
 def _peer(path: Path, name: str) -> Callable[[Batch], Batch]:
-    network = cv2.dnn_superres.DnnSuperResImpl_create()
+    network = cv2.dnn_superres.DnnSuperResImpl.create()
     try:
         network.readModel(str(path))
     except cv2.error as err:
@@ -74,6 +75,6 @@ def _peer(path: Path, name: str) -> Callable[[Batch], Batch]:
     network.setModel(name, 2)
 
     def enhance(batch: Batch) -> Batch:
-        return np.stack([network.upsample(np.ascontiguousarray(patch)) for patch in batch]).astype(np.uint8)
+        return np.asarray([network.upsample(np.ascontiguousarray(patch)) for patch in batch], np.uint8)
 
     return enhance

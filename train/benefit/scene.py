@@ -17,6 +17,10 @@ WALK_PX = 0.5
 """Motion between two frames of a moving face, in camera pixels."""
 
 
+Window = tuple[int, int, int, int]
+"""x, y, width, height in camera pixels."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
     """A picture of a scene at some scale: what a consumer reads."""
@@ -53,8 +57,8 @@ class Scene:
     """uint8 (T, h, w, 3): the camera's frames, newest first, of a face that walks by WALK_PX a frame."""
     still: NDArray[np.uint8]
     """uint8 (T, h, w, 3): the same newest frame after frames of a face that did not move."""
-    windows: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
-    """x, y, width, height of each eye's window in camera pixels; it may reach outside."""
+    windows: tuple[Window, Window]
+    """Of each eye; one may reach outside the frame."""
 
     def truth(self) -> View:
         """The sharp picture."""
@@ -72,9 +76,12 @@ class Scene:
         """Enhanced eyes, uint8 (2, 2h, 2w, 3), in their places on the bicubic x2 of the frame."""
         frame = self.moving[0]
         image = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        for (x, y, width, height), patch in zip(self.windows, patches, strict=True):
-            left, top = max(x, 0), max(y, 0)
-            right, bottom = min(x + width, frame.shape[1]), min(y + height, frame.shape[0])
+        # Windows of a small face overlap: each eye keeps its side.
+        middle = (self.windows[0][0] + self.windows[1][0] + self.windows[0][2]) // 2
+        sides = ((0, middle), (middle, frame.shape[1]))
+        for (x, y, width, height), patch, side in zip(self.windows, patches, sides, strict=True):
+            left, top = max(x, side[0]), max(y, 0)
+            right, bottom = min(x + width, side[1]), min(y + height, frame.shape[0])
             image[2 * top : 2 * bottom, 2 * left : 2 * right] = patch[
                 2 * (top - y) : 2 * (bottom - y), 2 * (left - x) : 2 * (right - x)
             ]
@@ -91,34 +98,29 @@ def photographed(
     factor = 2 * interocular_px / face.interocular_px
     height, width = (int(side * factor) // 2 * 2 for side in face.image.shape[:2])
     shift = rng.uniform(-1, 1, 2)
-    taken: dict[bool, list[NDArray[np.uint8]]] = {}
-    newest = photograph(sharp := resized(face.image, factor, (width, height), _pair(shift)), CONDITIONS[condition], rng)
-    for walk, step in ((True, 2 * WALK_PX), (False, 0.0)):
-        taken[walk] = [newest]
-        for offset in random_walk(frames, step, rng)[1:]:
-            older = resized(face.image, factor, (width, height), _pair(shift + offset)) if walk else sharp
-            taken[walk].append(photograph(older, CONDITIONS[condition], rng))
-    scene = Scene(
+    sharp = resized(face.image, factor, (width, height), _pair(shift))
+    newest = photograph(sharp, CONDITIONS[condition], rng)
+    moving, still = [newest], [newest]
+    for offset in random_walk(frames, 2 * WALK_PX, rng)[1:]:
+        older = resized(face.image, factor, (width, height), _pair(shift + offset))
+        moving.append(photograph(older, CONDITIONS[condition], rng))
+        still.append(photograph(sharp, CONDITIONS[condition], rng))
+    return Scene(
         face=face,
         factor=factor,
         shift=_pair(shift),
         sharp=sharp,
-        moving=np.stack(taken[True]),
-        still=np.stack(taken[False]),
-        windows=((0, 0, 0, 0), (0, 0, 0, 0)),
+        moving=np.stack(moving),
+        still=np.stack(still),
+        windows=eye_windows((face.corners + 0.5) * factor / 2 - 0.5 + shift / 2),
     )
-    corners = scene.raw().at(face.corners)
-    left, right = (corners[:2], corners[2:])
+
+
+def eye_windows(corners: NDArray[np.float64]) -> tuple[Window, Window]:
+    """Windows around both eyes, of one size, given the eye corners (4, 2) in camera pixels."""
+    left, right = corners[:2], corners[2:]
     size = window_size(max(float(np.hypot(*(eye[1] - eye[0]))) for eye in (left, right)))
-    return Scene(
-        face=face,
-        factor=factor,
-        shift=scene.shift,
-        sharp=sharp,
-        moving=scene.moving,
-        still=scene.still,
-        windows=(_around(left, size), _around(right, size)),
-    )
+    return _around(left, size), _around(right, size)
 
 
 def window_size(eye_width_px: float) -> tuple[int, int]:
@@ -126,7 +128,7 @@ def window_size(eye_width_px: float) -> tuple[int, int]:
     return next((size for size in LADDER if size[0] >= EYE_SHARE * eye_width_px), LADDER[-1])
 
 
-def cut(frames: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def cut(frames: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     """Cut a window from frames (T, H, W, 3) and stack it on channels: uint8 (h, w, 3T); replicated outside."""
     x, y, width, height = window
     rows = np.clip(np.arange(y, y + height), 0, frames.shape[1] - 1)
@@ -134,7 +136,7 @@ def cut(frames: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray
     return frames[:, rows][:, :, columns].transpose(1, 2, 0, 3).reshape(height, width, -1)
 
 
-def _around(eye: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _around(eye: NDArray[np.float64], size: tuple[int, int]) -> Window:
     x, y = np.rint(eye.mean(axis=0) + 0.5 - np.divide(size, 2)).astype(int)
     return int(x), int(y), size[0], size[1]
 

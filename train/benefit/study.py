@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from train.benefit.faces import LabelledFace
 from train.benefit.method import Method
-from train.benefit.scene import View, photographed
+from train.benefit.scene import View, Window, photographed
 from train.conditions import CONDITIONS
 from train.metrics import scores
 
@@ -25,8 +25,13 @@ class Consumer(Protocol):
     def read(self, view: View) -> NDArray[np.float64]:
         """Its answer on a picture."""
 
-    def compare(self, reading: NDArray[np.float64], truth: NDArray[np.float64], view: View) -> dict[str, float]:
-        """Quantities of that answer beside its own answer on the sharp picture."""
+    def compare(
+        self, reading: NDArray[np.float64], truth: NDArray[np.float64], usual: NDArray[np.float64]
+    ) -> dict[str, float]:
+        """Quantities of an answer beside the answer on the sharp picture, and the mean of these over all faces."""
+
+    def spread(self, readings: NDArray[np.float64]) -> dict[str, float]:
+        """Standard deviations of answers (count, ...) on one still face."""
 
 
 class Key(NamedTuple):
@@ -52,10 +57,15 @@ class Study:
         """Store one number."""
         self.values.setdefault(key, np.full(len(self.faces), np.nan))[face] = value
 
-    def get(self, key: Key) -> NDArray[np.float64]:
-        """One value for each face; a one-frame method's numbers serve for a still face too."""
+    def get(self, key: Key) -> NDArray[np.float64] | None:
+        """One value for each face, None if there are none; a one-frame method's numbers serve for a still face too."""
         found = self.values.get(key)
-        return self.values[key._replace(motion="walk")] if found is None else found
+        return self.values.get(key._replace(motion="walk")) if found is None else found
+
+    def mean(self, key: Key) -> float:
+        """Over faces; NaN where there is nothing."""
+        values = self.get(key)
+        return float("nan") if values is None or np.isnan(values).all() else float(np.nanmean(values))
 
 
 def conduct(
@@ -65,13 +75,14 @@ def conduct(
     *,
     sizes_px: Iterable[int] = SIZES_PX,
     conditions: Iterable[str] = tuple(CONDITIONS),
+    still: bool = True,
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Study:
     """Photograph every face and ask every consumer.
 
-    A face is left out at sizes that it would have to be enlarged for. Random numbers depend on (seed, face, size,
-    condition) alone: a method more or a face less changes no other number.
+    still: ask temporal methods about faces that do not move, too. A face is left out at sizes that it would have to be
+    enlarged for. Random numbers depend on (seed, face, size, condition) alone: another method changes no number.
     """
     study = Study(faces=[face.name for face in faces])
     frames = max(method.frames for method in methods)
@@ -79,25 +90,24 @@ def conduct(
         large = [i for i, face in enumerate(faces) if face.interocular_px >= 2 * size]
         for condition in conditions:
             progress(f"{condition}, {size} px, {len(large)} faces")
+            if not large:
+                continue
             number = list(CONDITIONS).index(condition)
             scenes = [
                 photographed(faces[i], size, condition, frames, np.random.default_rng([seed, i, size, number]))
                 for i in large
             ]
-            truths = [[consumer.read(scene.truth()) for consumer in consumers] for scene in scenes]
+            truths = [[consumer.read(scene.truth()) for scene in scenes] for consumer in consumers]
+            usual = [np.nanmean(readings, axis=0) for readings in truths]
             for method in methods:
-                for motion in ("walk", "still") if method.frames > 1 else ("walk",):
-                    for i, truth, view in zip(large, truths, method.views(scenes, still=motion == "still"), strict=True):
-                        for quantity, value in _ask(consumers, truth, view).items():
-                            study.put(Key(quantity, condition, size, method.name, motion), i, value)
+                for motion in ("walk", "still") if still and method.frames > 1 else ("walk",):
+                    for k, view in enumerate(method.views(scenes, still=motion == "still")):
+                        found = {} if view.scale == 1 else eye_scores(view)
+                        for consumer, truth, mean in zip(consumers, truths, usual, strict=True):
+                            found |= consumer.compare(consumer.read(view), truth[k], mean)
+                        for quantity, value in found.items():
+                            study.put(Key(quantity, condition, size, method.name, motion), large[k], value)
     return study
-
-
-def _ask(consumers: Sequence[Consumer], truth: list[NDArray[np.float64]], view: View) -> dict[str, float]:
-    found: dict[str, float] = {} if view.scale == 1 else eye_scores(view)
-    for consumer, reference in zip(consumers, truth, strict=True):
-        found |= consumer.compare(consumer.read(view), reference, view)
-    return found
 
 
 def eye_scores(view: View) -> dict[str, float]:
@@ -106,8 +116,6 @@ def eye_scores(view: View) -> dict[str, float]:
     return {name: float(np.mean([eye[name] for eye in each])) for name in each[0]}
 
 
-def _piece(image: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _piece(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     x, y, width, height = (2 * side for side in window)
     return image[max(y, 0) : y + height, max(x, 0) : x + width]
-
-

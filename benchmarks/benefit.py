@@ -1,0 +1,228 @@
+"""What a gaze tracker gains from enhanced eyes, in degrees and in per cent.
+
+Sharp faces are photographed by a test camera, small and noisy; the daemon's windows around the eyes are enhanced and
+put where a tracker looks. Then four consumers, each a thing that trackers do, answer on that picture, and again on the
+undegraded face at the same resolution: a gaze network (gaze-estimation-adas-0002), two localisers of the pupil's
+centre (means of gradients, and MediaPipe's iris), the rim of the iris, and its colour. Beside it: how much the answers
+tremble on a face that stands still. Every difference comes with a bootstrap interval over faces.
+
+Faces: FOLDER/val.json, a list of {"file", "pupil_px", "iris_rim_px"} (labels in pixels of the file; what is missing is
+read off the sharp face). A temporal tier sees a face that moves by half a pixel a frame; still faces are given beside.
+
+Gaze networks: https://docs.openvino.ai (Open Model Zoo), Apache-2.0.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from engines import DEFAULT_TIER, load_engine, shipped_tiers
+from realtime.report import machine, versions
+from train.benefit.faces import LabelledFace, Mesh, face_mesh, load_faces
+from train.benefit.gaze import GazeNetwork
+from train.benefit.iris import Irises
+from train.benefit.method import Method, engine_method, peer_methods, plain_methods
+from train.benefit.pupil import GradientPupils, MeshPupils
+from train.benefit.steadiness import jitter, recorded_scenes, stand_still
+from train.benefit.study import Consumer, Study, conduct
+from train.benefit.summary import rows
+from train.conditions import CONDITIONS
+
+CLIP_PX = 45
+QUICK_FACES = 14
+LISTS = {
+    "gaze_drift_deg": ("gaze_drift_deg",),
+    "pupil_error": tuple(
+        f"pupil_{localiser}_{kind}" for localiser in ("gradients", "mesh") for kind in ("error", "calibrated", "drift")
+    ),
+    "iris": ("iris_radius_error", "iris_radius_drift", "limbus_sharpness", "iris_lab"),
+    "quality": ("psnr_rgb", "psnr_y", "ssim"),
+    "steadiness": ("gaze_std_deg", "pupil_gradients_std", "iris_lab_std", "iris_radius_std"),
+}
+"""The document's lists, and the quantities in each."""
+TABLES = {
+    "gaze_drift_deg": "Gaze drift, degrees",
+    "pupil_gradients_drift": "Pupil by gradients: drift, % of the interocular distance",
+    "pupil_mesh_drift": "Pupil by MediaPipe: drift, % of the interocular distance",
+    "limbus_sharpness": "Sharpness of the iris rim, share of the undegraded face's",
+    "iris_lab": "Iris colour: distance in CIE Lab",
+    "psnr_rgb": "PSNR of the eyes, dB",
+    "gaze_std_deg": "Gaze of a still face: standard deviation, degrees",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenefitConfig:
+    """Measure what a gaze tracker gains."""
+
+    faces: Path
+    """Folder with val.json and the faces that it names."""
+    gaze_model: Path | None = None
+    """Folder with gaze-estimation-adas-0002 and head-pose-estimation-adas-0001 (.xml, .bin); none: no gaze."""
+    quick: bool = False
+    """Few faces, the default tier only: within 45 seconds on two cores."""
+    tiers: tuple[str, ...] = ()
+    """Names of shipped tiers, or checkpoints' paths; none: all that are shipped."""
+    engines: tuple[str, ...] = ("auto",)
+    """Engines that run them; others than the first are marked in the method's name."""
+    peers: Path | None = None
+    """Folder with FSRCNN_x2.pb and ESPCN_x2.pb, for OpenCV's dnn_superres."""
+    clips: Path | None = None
+    """Folder with recordings of faces, for the jitter from frame to frame."""
+    limit: int | None = None
+    """This many faces, evenly over the manifest; none: all, or 14 with --quick."""
+    seed: int = 0
+    json: Path | None = None
+    """Write the document here."""
+    plots: Path | None = None
+    """Write plots (PNG) into this folder."""
+
+
+def main(config: BenefitConfig) -> dict[str, Any]:
+    """Measure, print tables for people, write the document."""
+    began = time.monotonic()
+    console = Console(width=150, highlight=False)
+    with ExitStack() as stack:
+        mesh = stack.enter_context(face_mesh())
+        faces = load_faces(config.faces, mesh, config.limit or (QUICK_FACES if config.quick else None))
+        gaze = GazeNetwork(config.gaze_model) if config.gaze_model else None
+        methods, tiers = open_methods(config, stack)
+        study = measure(faces, methods, gaze, mesh, config)
+        document = {
+            "config": {name: str(value) for name, value in asdict(config).items()},
+            "default_tier": DEFAULT_TIER,
+            "tiers": tiers,
+            "faces": study.faces,
+            "conditions": {name: asdict(condition) for name, condition in CONDITIONS.items()},
+            "machine": machine(),
+            "versions": versions(),
+            **tabulated(study),
+            "clips": recordings(config.clips, methods, gaze, mesh) if config.clips and gaze else [],
+        }
+    document["seconds"] = round(time.monotonic() - began, 1)
+    show(document, console)
+    if config.json:
+        config.json.write_text(dumps(document, indent=1) + "\n")
+    if config.plots:
+        from benefit_plots import draw
+
+        for path in draw(document, config.plots):
+            console.print(f"wrote {path}")
+    return document
+
+
+def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method], dict[str, Any]]:
+    """The methods, ours last, and what there is to know of our tiers. The default tier is called "default"."""
+    methods = plain_methods() + (peer_methods(config.peers) if config.peers else [])
+    known: dict[str, Any] = {}
+    chosen = list(config.tiers or shipped_tiers())
+    if config.quick and not config.tiers:
+        chosen = [tier for tier in chosen if tier == DEFAULT_TIER]
+    for tier in sorted(chosen, key=lambda tier: tier != DEFAULT_TIER):
+        for name in config.engines:
+            engine = stack.enter_context(load_engine(name, tier))
+            label = "default" if tier in (DEFAULT_TIER, "default") else Path(tier).stem
+            label += "" if name == config.engines[0] else f"@{engine.name}"
+            methods.append(engine_method(engine, label))
+            known[label] = {
+                "tier": engine.tier,
+                "engine": engine.name,
+                "frames": engine.frames,
+                "sha256": engine.sha256,
+            }
+    if not known:
+        print("no tier is shipped and none is named: only raw eyes, interpolation and peers", file=sys.stderr)
+    return methods, known
+
+
+def measure(
+    faces: Sequence[LabelledFace],
+    methods: Sequence[Method],
+    gaze: GazeNetwork | None,
+    mesh: Mesh,
+    config: BenefitConfig,
+) -> Study:
+    """Ask all consumers. With --quick, MediaPipe is asked at one size in one condition only, and faces do move."""
+    consumers: list[Consumer] = [GradientPupils(), Irises()]
+    if gaze:
+        consumers.insert(0, gaze)
+    if config.quick:
+        study = conduct(faces, methods, consumers, still=False, seed=config.seed, progress=progress)
+        asked = [MeshPupils(mesh)]
+        once = conduct(faces, methods, asked, sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed)
+        study.values.update(once.values)
+    else:
+        study = conduct(faces, methods, [*consumers, MeshPupils(mesh)], seed=config.seed, progress=progress)
+    count, some = (20, faces[:2]) if config.quick else (100, faces[:: max(1, len(faces) // 8)])
+    progress(f"{count} frames of {len(some)} still faces")
+    stand_still(study, some, methods, consumers, count=count, seed=config.seed)
+    return study
+
+
+def tabulated(study: Study) -> dict[str, Any]:
+    """The document's lists: NAME for the moving face, NAME_still for temporal methods on the still one."""
+    document: dict[str, Any] = {}
+    for name, quantities in LISTS.items():
+        for motion, suffix in (("walk", ""), ("still", "_still")):
+            found = [{"quantity": quantity, **row} for quantity in quantities for row in rows(study, quantity, motion)]
+            document[name + suffix] = found
+    document["steadiness"] = document.pop("steadiness_still")
+    return document
+
+
+def recordings(folder: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh: Mesh) -> list[dict[str, Any]]:
+    """Median change of the gaze between consecutive frames of real recordings, made small."""
+    found = []
+    for clip in sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".mkv", ".avi", ".mov", ".gif")):
+        progress(f"recording {clip.name}")
+        scenes = recorded_scenes(clip, CLIP_PX, mesh, max(method.frames for method in methods))
+        found += [
+            {
+                "clip": clip.name,
+                "frames": len(scenes),
+                "method": method.name,
+                "gaze_step_deg": round(jitter(scenes, method, gaze), 4),
+            }
+            for method in methods
+        ]
+    return found
+
+
+def show(document: dict[str, Any], console: Console) -> None:
+    """Tables for people."""
+    every = [row for name in LISTS for row in document[name]]
+    console.print(f"{len(document['faces'])} faces; means; a temporal tier sees a moving face")
+    for quantity, title in TABLES.items():
+        chosen = [row for row in every if row["quantity"] == quantity and row["mean"] is not None]
+        show_table(title, chosen, console, factor=100 if "%" in title else 1)
+
+
+def show_table(title: str, chosen: list[dict[str, Any]], console: Console, factor: float = 1) -> None:
+    """One quantity: a line for each condition and size, a column for each method."""
+    if not chosen:
+        return
+    methods = list(dict.fromkeys(row["method"] for row in chosen))
+    table = Table("condition", "px", "n", *methods, title=title, title_justify="left")
+    for condition, size in dict.fromkeys((row["condition"], row["interocular_px"]) for row in chosen):
+        line = {row["method"]: row for row in chosen if (row["condition"], row["interocular_px"]) == (condition, size)}
+        cells = [f"{factor * line[method]['mean']:.2f}" if method in line else "" for method in methods]
+        table.add_row(condition, str(size), str(next(iter(line.values()))["n"]), *cells)
+    console.print(table)
+
+
+def progress(line: str) -> None:
+    """What is measured now."""
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(BenefitConfig))
