@@ -20,7 +20,7 @@ from typing import Annotated, Final
 import tyro
 
 from engines import EngineError
-from realtime.config import Config, DoctorConfig, KeysConfig, SubscribeConfig
+from realtime.config import Config, DoctorConfig, KeysConfig, RecordConfig, ReplayConfig, SubscribeConfig
 from realtime.errors import CameraError, RealtimeError, StreamError
 
 
@@ -28,6 +28,9 @@ from realtime.errors import CameraError, RealtimeError, StreamError
 class Run(Config):
     """Stream enhanced eyes from a camera until the source ends, the time is up or Ctrl-C comes."""
 
+    sink: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Feed another program too, NAME or NAME=OPTIONS: imagezmq, lsl, netgear, pupil, pupil-frames, record=FOLDER,
+    virtualcam; see realtime/sinks/. May be given several times."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Log what is done, not only what goes wrong."""
 
@@ -46,6 +49,22 @@ def subscribe(config: SubscribeConfig) -> int:
     from realtime.subscribe import subscribe
 
     return subscribe(config)
+
+
+def record(config: RecordConfig) -> int:
+    """Keep a running daemon's stream in a folder that `replay` and pandas read."""
+    _log_to_stderr(logging.WARNING)
+    from realtime.record import record
+
+    return record(config)
+
+
+def replay(config: ReplayConfig) -> int:
+    """Publish a recording as if the daemon were running: the same bytes, at the same pace."""
+    _log_to_stderr(logging.WARNING)
+    from realtime.replay import replay
+
+    return replay(config)
 
 
 def doctor(config: DoctorConfig) -> int:
@@ -72,7 +91,14 @@ def keys(config: KeysConfig) -> int:
     return 0
 
 
-COMMANDS: Final[dict[str, Callable[..., int]]] = {"run": run, "subscribe": subscribe, "doctor": doctor, "keys": keys}
+COMMANDS: Final[dict[str, Callable[..., int]]] = {
+    "run": run,
+    "subscribe": subscribe,
+    "record": record,
+    "replay": replay,
+    "doctor": doctor,
+    "keys": keys,
+}
 EXIT_CODES: Final = {ValueError: 2, CameraError: 3, EngineError: 4, StreamError: 5, RealtimeError: 1}
 """The first that an error is an instance of."""
 

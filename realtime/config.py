@@ -78,6 +78,9 @@ class Config:
     crops: CropConfig = field(default_factory=CropConfig)
     engine: EngineChoice = field(default_factory=EngineChoice)
     publisher: PublisherConfig = field(default_factory=PublisherConfig)
+    sink: tuple[str, ...] = ()
+    """Feed another program too, NAME or NAME=OPTIONS: imagezmq, lsl, netgear, pupil, pupil-frames, record=FOLDER,
+    virtualcam; see realtime/sinks/. May be given several times."""
     seconds: float | None = None
     """Stop after this long; None: until the source ends or a signal comes."""
     report: Path | None = None
@@ -110,6 +113,43 @@ class SubscribeConfig:
     """Give up when nothing arrives for this long."""
     keys: Path | None = None
     """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordConfig:
+    """The `record` command: keep a running daemon's stream."""
+
+    folder: Path
+    """Where it goes; a folder that holds a recording gets a further part."""
+    connect: str = "tcp://127.0.0.1:5580"
+    """ZeroMQ endpoint of the daemon."""
+    topic: Literal["eyes", "face"] = "eyes"
+    """What to record; `catchlight run --sink record=FOLDER` records both."""
+    seconds: float | None = None
+    """Stop after this long; None: until a signal comes."""
+    timeout_s: float = 10.0
+    """Give up when nothing arrives for this long."""
+    keys: Path | None = None
+    """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayConfig:
+    """The `replay` command: publish a recording as if the daemon were running."""
+
+    folder: Path
+    """Of a recording: by `record`, `run --sink record=FOLDER` or `enhance`."""
+    publisher: PublisherConfig = field(default_factory=PublisherConfig)
+    speed: float = 1.0
+    """How many times as fast as it was recorded; inf: as fast as it goes, and subscribers miss what they must."""
+    wait_s: float = 1.0
+    """How long subscribers have to connect before the first message goes out."""
+    loop: bool = False
+    """Start again at the end."""
+
+    def __post_init__(self) -> None:
+        if not self.speed > 0:
+            raise ValueError(f"speed: expected a number above 0, got {self.speed}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,7 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
+from realtime.sinks import open_outlets
 from realtime.tiers import Tiers
 from realtime.videofile import VideoFile
 
@@ -91,6 +92,8 @@ def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop)
 
 def _open_parts(config: Config, stack: ExitStack) -> Parts:
     """Open everything; what takes long at the same time, each in a thread of its own."""
+    consent = config.publisher.i_consent_to_sending_my_face_in_clear
+    outlets = stack.enter_context(open_outlets(config.sink, consent=consent))
     publisher = stack.enter_context(Publisher(config.publisher))
     with ThreadPoolExecutor(3, "open") as pool:
         opening_camera = pool.submit(open_camera, config.camera)
@@ -112,6 +115,7 @@ def _open_parts(config: Config, stack: ExitStack) -> Parts:
         tiers=tiers,
         bypass=None if never else Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames)),
         publisher=publisher,
+        outlets=outlets,
     )
 
 

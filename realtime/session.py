@@ -18,6 +18,7 @@ from realtime.metrics import LastSecond, Metrics
 from realtime.pipeline import Located, locate, sharpen
 from realtime.publisher import Publisher
 from realtime.signals import Stop
+from realtime.sinks import Outlet, Sent
 from realtime.slot import LatestSlot, SlotClosed
 from realtime.tiers import Tiers
 from realtime.wire import encode, encode_status
@@ -38,6 +39,7 @@ class Parts:
     tiers: Tiers | None
     bypass: Bypass | None
     publisher: Publisher
+    outlets: tuple[Outlet, ...] = ()
     encode: Callable[..., bytearray] = encode
 
 
@@ -111,6 +113,8 @@ class Session:
         sent_ns = monotonic_ns()
         self.metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns})
         self._last_second.add(sent_ns - enhanced.crops.frame.captured_ns)
+        for outlet in self._parts.outlets:
+            outlet.put(Sent(enhanced=enhanced, messages=tuple(messages)))
         self._newest = enhanced
 
     def _marks(self, enhanced: Enhanced) -> tuple[str, ...]:
@@ -141,6 +145,7 @@ class Session:
             f"{status['dropped']} dropped",
             f"{status['engine']} {status['tier']}",
             *([] if state == "ok" else [f"camera {state}"]),
+            *(f"sink {sink['name']} {sink['state']}" for sink in status["sinks"] if sink["state"] != "open"),
             *status["hints"],
         )
         self._display.update(", ".join(line), self.metrics.published)
@@ -170,6 +175,7 @@ class Session:
             },
             "iris_px": None if landmarks is None else round(iris_px(landmarks), 2),
             "hints": self._hints(landmarks),
+            "sinks": [outlet.status() for outlet in parts.outlets],
             "cpu_percent": self._process.cpu_percent(),
             "rss_mb": _rss_mb(self._process),
         }
