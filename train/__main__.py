@@ -85,6 +85,10 @@ class Export:
     """The checkpoint to write: NAME.safetensors, and NAME.json beside it."""
     data: Path | None = None
     """Folder with val.json: the scores on it go into the checkpoint's record."""
+    onnx: Path | None = None
+    """Write the network as ONNX, too, for batches of any size and windows of onnx-size."""
+    onnx_size: tuple[int, int] = (48, 64)
+    """Height and width of these windows, in low-resolution pixels."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,17 +179,22 @@ def compare(command: Compare) -> None:
 
 def export(command: Export) -> None:
     """python -m train export"""
+    from engines.onnx import export_onnx
     from train.export import export, interpolated, load_weights
 
     if (command.source is None) == (command.interpolate is None):
         raise TrainError("export: expected a source or --interpolate A B, and not both")
-    if command.out is None:
-        raise TrainError("export: expected --out NAME.safetensors")
+    if command.out is None and command.onnx is None:
+        raise TrainError("export: expected --out NAME.safetensors, or --onnx FILE, or both")
     if command.interpolate:
         weights = interpolated(*command.interpolate, command.weight)
     else:
         weights = load_weights(str(command.source))
-    print(export(weights, command.out, command.data))
+    if command.out:
+        print(export(weights, command.out, command.data))
+    if command.onnx:
+        height, width = command.onnx_size
+        print(export_onnx(weights.checkpoint(command.onnx.stem), command.onnx, height=height, width=width))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Checkpoint, SwinIRConfig, load_checkpoint, save_checkpoint
+from engines import DEFAULT_TIER, Checkpoint, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.errors import TrainError
 from train.evaluate import Exam, network
@@ -25,16 +25,21 @@ class Weights:
     tensors: Mapping[str, NDArray[np.float32]]
     record: dict[str, Any]
 
+    def checkpoint(self, name: str) -> Checkpoint:
+        """As engines take them, without a file."""
+        return Checkpoint(name=name, config=self.config, tensors=dict(self.tensors), record=self.record, sha256="")
+
 
 def load_weights(source: str) -> Weights:
-    """From a run's folder or its state.pt (the moving average), a tier's name, or a checkpoint's path.
+    """From a run's folder or its state.pt (the moving average), a tier's name, "default", or a checkpoint's path.
 
     Raises ResumeError or CheckpointError when it cannot be read.
     """
     path = Path(source)
     state_file = path / "state.pt" if path.is_dir() else path
     if state_file.suffix != ".pt":
-        return _of(load_checkpoint(source))
+        checkpoint = load_checkpoint(DEFAULT_TIER if source == "default" else source)
+        return Weights(config=checkpoint.config, tensors=checkpoint.tensors, record=checkpoint.record)
     state = read_state(state_file)
     config = json.loads(state["config"])
     return Weights(
@@ -63,14 +68,8 @@ def export(weights: Weights, out: Path, data: Path | None = None) -> Path:
     """
     record = dict(weights.record)
     if data:
-        model = SwinIR.from_checkpoint(
-            Checkpoint(name=out.stem, config=weights.config, tensors=dict(weights.tensors), record={}, sha256="")
-        )
+        model = SwinIR.from_checkpoint(weights.checkpoint(out.stem))
         exam = Exam(data, frames=weights.config.frames, scale=weights.config.scale)
         record["scores"] = exam.table(network(model))
         record["block_max"] = block_maxima(model, exam.patches["dark"].lr[:16])
     return save_checkpoint(out, weights.config, weights.tensors, record)
-
-
-def _of(checkpoint: Checkpoint) -> Weights:
-    return Weights(config=checkpoint.config, tensors=checkpoint.tensors, record=checkpoint.record)

@@ -16,7 +16,7 @@ from engines.swinir import SwinIR, bicubic
 from train import losses
 from train.config import TrainConfig
 from train.critic import interpolate
-from train.data import Samples, load_faces
+from train.data import Face, Samples, load_faces, usable
 from train.errors import Diverged
 from train.evaluate import Exam, network
 from train.interrupt import Interrupt
@@ -40,7 +40,8 @@ def train(config: TrainConfig) -> Path:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
-        faces = load_faces(config.data_dir)
+        found = load_faces(config.data_dir)
+        faces = usable(found, config.data, config.network.scale)
         exam = None
         if config.val_dir and group.leads:
             exam = Exam(config.val_dir, frames=config.network.frames, scale=config.network.scale, every=4)
@@ -58,6 +59,8 @@ def train(config: TrainConfig) -> Path:
         features = Features(players.generator) if config.loss.magnitude else None
 
         with RunLog(config, start=step, images=len(faces), quiet=not group.leads) as log:
+            if len(faces) < len(found):
+                log.say(f"{len(found) - len(faces)} of {len(found)} faces are too small at x{config.network.scale}")
             for lr_u8, hr_u8 in batches(config, faces, step, group):
                 lr, hr = (x.to(group.device, torch.float32) / 255 for x in (lr_u8, hr_u8))
                 began = time.perf_counter()
@@ -191,7 +194,7 @@ def export(config: TrainConfig, average: SwinIR, step: int, suffix: str = "") ->
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 
-def batches(config: TrainConfig, faces: list[Any], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share of every batch from `step` on: uint8 (B, 3T, p, p) and (B, 3, p*scale, p*scale)."""
     samples = Samples(
         faces,

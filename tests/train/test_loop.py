@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -186,6 +187,19 @@ def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir
     assert set(tests[0]["test"]["dark"]) == {"tier", "bicubic", "lanczos"}
     written = {path.name for path in config.out.iterdir()}
     assert {"loss.png", "psnr.png", "sheet-0000002.png", "sheet-0000004.png", "tensorboard"} <= written
+
+
+def test_mixed_precision_trains(tiny):
+    assert np.isfinite(load_checkpoint(train(tiny(amp="bf16", loss=ALL_TERMS))).tensors["conv_up.weight"]).all()
+
+
+def test_faces_too_small_for_the_scale_are_left_out_and_counted(tiny, tmp_path, write_faces, capsys):
+    folder = write_faces(tmp_path / "mixed", 2)
+    cv2.imwrite(str(folder / "1.png"), np.zeros((20, 20, 3), np.uint8))
+
+    train(tiny(data_dir=folder, steps=1))
+
+    assert "1 of 2 faces are too small at x2" in capsys.readouterr().out
 
 
 def test_folder_without_a_manifest_says_what_to_run(tiny, tmp_path):

@@ -106,6 +106,17 @@ def test_export_writes_what_lies_between_two(checkpoint, tmp_path):
     np.testing.assert_allclose(mixed.tensors[name], 0.75 * first.tensors[name] + 0.25 * second.tensors[name], atol=1e-6)
 
 
+def test_export_writes_onnx(checkpoint, tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+
+    code = main(["export", checkpoint(frames=3), "--onnx", str(tmp_path / "a.onnx"), "--onnx-size", "16", "24"])
+
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    shape = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
+    assert code == 0
+    assert shape[1:] == [16, 24, 9]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +126,7 @@ def test_export_writes_what_lies_between_two(checkpoint, tmp_path):
         (["evaluate", "--data", "gone", "--tier", "gone"], "tier or checkpoint 'gone'"),
         (["export"], "expected a source or --interpolate A B"),
         (["export", "gone"], "expected --out"),
+        (["export", "gone", "--out", "a"], "tier or checkpoint 'gone'"),
     ],
 )
 def test_mistake_is_answered_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
