@@ -51,7 +51,15 @@ def subscribe(config: SubscribeConfig) -> int:
     return subscribe(config)
 
 
-def record(config: RecordConfig) -> int:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record(RecordConfig):
+    """Keep a running daemon's stream in a folder that `replay` and pandas read."""
+
+    folder: tyro.conf.Positional[Path]
+    """Where it goes; a folder that holds a recording gets a further part."""
+
+
+def record(config: Record) -> int:
     """Keep a running daemon's stream in a folder that `replay` and pandas read."""
     _log_to_stderr(logging.WARNING)
     from realtime.record import record
@@ -59,7 +67,15 @@ def record(config: RecordConfig) -> int:
     return record(config)
 
 
-def replay(config: ReplayConfig) -> int:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay(ReplayConfig):
+    """Publish a recording as if the daemon were running: the same bytes, at the same pace."""
+
+    folder: tyro.conf.Positional[Path]
+    """Of a recording: by `record`, `run --sink record=FOLDER` or `enhance`."""
+
+
+def replay(config: Replay) -> int:
     """Publish a recording as if the daemon were running: the same bytes, at the same pace."""
     _log_to_stderr(logging.WARNING)
     from realtime.replay import replay
