@@ -20,8 +20,24 @@ from typing import Annotated, Final
 import tyro
 
 from engines import EngineError
-from realtime.config import Config, DoctorConfig, KeysConfig, RecordConfig, ReplayConfig, SubscribeConfig
+from realtime.config import Config, DoctorConfig, KeysConfig, PreviewConfig, RecordConfig, ReplayConfig, SubscribeConfig
 from realtime.errors import CameraError, RealtimeError, StreamError
+
+
+def _port(words: list[str]) -> int:
+    """The port of an option that may stand alone."""
+    if len(words) > 1:
+        raise ValueError(f"expected at most one port, got {' '.join(words)}")
+    return int(words[0]) if words else PreviewConfig().port
+
+
+_PORT: Final = tyro.constructors.PrimitiveConstructorSpec[int](
+    nargs="*",
+    metavar="[PORT]",
+    instance_from_str=_port,
+    is_instance=lambda value: isinstance(value, int),
+    str_from_instance=lambda port: [str(port)],
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +47,8 @@ class Run(Config):
     sink: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Feed another program too, NAME or NAME=OPTIONS: imagezmq, lsl, netgear, pupil, pupil-frames, record=FOLDER,
     virtualcam; see realtime/sinks/. May be given several times."""
+    preview: Annotated[int, _PORT] | None = None
+    """Show the stream in a browser: a page at this port of 127.0.0.1, from a process of its own."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Log what is done, not only what goes wrong."""
 
@@ -83,6 +101,14 @@ def replay(config: Replay) -> int:
     return replay(config)
 
 
+def preview(config: PreviewConfig) -> int:
+    """Show a running daemon's stream in a browser on this machine, and its numbers to Prometheus at /metrics."""
+    _log_to_stderr(logging.WARNING)
+    from realtime.preview import preview
+
+    return preview(config)
+
+
 def doctor(config: DoctorConfig) -> int:
     """Show what this machine can do: cameras, iris size, engines, tiers, versions."""
     _log_to_stderr(logging.ERROR)
@@ -112,6 +138,7 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "subscribe": subscribe,
     "record": record,
     "replay": replay,
+    "preview": preview,
     "doctor": doctor,
     "keys": keys,
 }

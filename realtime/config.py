@@ -81,6 +81,8 @@ class Config:
     sink: tuple[str, ...] = ()
     """Feed another program too, NAME or NAME=OPTIONS: imagezmq, lsl, netgear, pupil, pupil-frames, record=FOLDER,
     virtualcam; see realtime/sinks/. May be given several times."""
+    preview: int | None = None
+    """Show the stream in a browser: a page at this port of 127.0.0.1, from a process of its own."""
     seconds: float | None = None
     """Stop after this long; None: until the source ends or a signal comes."""
     report: Path | None = None
@@ -93,6 +95,12 @@ class Config:
             raise ValueError(
                 f"seconds: expected a number above 0, got {self.seconds}; leave it out to run until stopped"
             )
+        if self.preview is not None and self.publisher.keys is not None:
+            raise ValueError(
+                "preview: expected no keys, got some; run `catchlight preview --keys CLIENT.json` beside the daemon"
+            )
+        if self.preview is not None and not 0 < self.preview < 65536:
+            raise ValueError(f"preview: expected a port of 1 to 65535, got {self.preview}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,6 +83,10 @@ def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop)
             f"{camera.name} {camera.width}x{camera.height} at {camera.fps:g} fps -> {engine.name}, tier {engine.tier} "
             f"-> {parts.publisher.endpoint}"
         )
+        if config.preview is not None:
+            from realtime.preview import beside  # what it needs stays out of a daemon without it
+
+            display.say(f"preview: {stack.enter_context(beside(config.preview, parts.publisher.endpoint))}")
         session = Session(config, parts, metrics, display, stop)
         try:
             session.stream()
