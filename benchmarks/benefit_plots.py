@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FormatStrFormatter
 
 COLOURS = {"none": "#8c8c8c", "bicubic": "#d1731f", "default": "#1667b7"}
 NAMES = {"none": "raw", "bicubic": "bicubic", "default": "Catchlight"}
@@ -55,7 +56,8 @@ def curves(rows: list[dict[str, Any]], methods: list[str], path: Path) -> Path:
         for axis, condition in zip(axes, CONDITIONS, strict=True):
             axis.set_title(condition)
             axis.set_xlabel("pixels between the eyes")
-            axis.set_ylim(bottom=0)
+            axis.set_yscale("log", base=2)
+            axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             axis.set_xticks(sorted({row["interocular_px"] for row in rows}))
             axis.grid(alpha=0.25)
         axes[0].set_ylabel("gaze drift, degrees (mean)")

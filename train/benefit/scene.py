@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from train.benefit.faces import LabelledFace
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 
-LADDER = ((48, 32), (64, 48), (96, 64), (128, 96))
+LADDER = ((48, 32), (64, 48), (96, 64), (128, 96), (160, 112), (192, 144), (256, 192))
 """The daemon's eye windows, width by height in camera pixels."""
-EYE_SHARE = 1.8
-"""A window is at least this many eye widths wide."""
+WIDTH_PER_EYE, SURROUNDINGS_PX = 2.0, 12
+"""The daemon's rule for a window's least width, from the wider eye's width."""
 WALK_PX = 0.5
 """Motion between two frames of a moving face, in camera pixels."""
 
@@ -125,7 +125,7 @@ def eye_windows(corners: NDArray[np.float64]) -> tuple[Window, Window]:
 
 def window_size(eye_width_px: float) -> tuple[int, int]:
     """The smallest window of the ladder that holds an eye of this width with its surroundings."""
-    return next((size for size in LADDER if size[0] >= EYE_SHARE * eye_width_px), LADDER[-1])
+    return next((size for size in LADDER if size[0] >= WIDTH_PER_EYE * eye_width_px + SURROUNDINGS_PX), LADDER[-1])
 
 
 def cut(frames: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
@@ -137,7 +137,7 @@ def cut(frames: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
 
 
 def _around(eye: NDArray[np.float64], size: tuple[int, int]) -> Window:
-    x, y = np.rint(eye.mean(axis=0) + 0.5 - np.divide(size, 2)).astype(int)
+    x, y = np.rint(eye.mean(axis=0) - (np.array(size) - 1) / 2).astype(int)
     return int(x), int(y), size[0], size[1]
 
 

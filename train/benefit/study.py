@@ -98,7 +98,7 @@ def conduct(
                 for i in large
             ]
             truths = [[consumer.read(scene.truth()) for scene in scenes] for consumer in consumers]
-            usual = [np.nanmean(readings, axis=0) for readings in truths]
+            usual = [_known_mean(np.stack(readings)) for readings in truths]
             for method in methods:
                 for motion in ("walk", "still") if still and method.frames > 1 else ("walk",):
                     for k, view in enumerate(method.views(scenes, still=motion == "still")):
@@ -108,6 +108,13 @@ def conduct(
                         for quantity, value in found.items():
                             study.put(Key(quantity, condition, size, method.name, motion), large[k], value)
     return study
+
+
+def _known_mean(readings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the first axis without NaN; NaN where there is nothing else."""
+    known = ~np.isnan(readings)
+    total = np.where(known, readings, 0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def eye_scores(view: View) -> dict[str, float]:

@@ -90,7 +90,7 @@ def _eye(
     ball = _over(ball, np.full(3, 0.97), _step(2.6 - np.hypot(dx - 4.5, dy + 5), 0.8))
     lashes = 0.8 * np.exp(-((over / 2.5) ** 2)) * _step(EYE_WIDTH / 2 - np.abs(x), 1.0)
     face = image * (1 - opened) + ball * opened
-    return _over(face, np.full(3, 0.08), lashes)
+    return _over(np.asarray(face), np.full(3, 0.08), np.asarray(lashes, np.float64))
 
 
 def _step(distance: NDArray[np.float64], width: float) -> NDArray[np.float64]:

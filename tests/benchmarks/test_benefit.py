@@ -1,0 +1,87 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from benefit import BenefitConfig, main
+from benefit_plots import draw
+from skimage.data import astronaut
+
+from engines import SwinIRConfig, save_checkpoint
+from engines.swinir import SwinIR
+
+TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    """The benchmark on one photograph with an untrained checkpoint, and the JSON that it wrote."""
+    folder = tmp_path_factory.mktemp("faces")
+    photo = np.ascontiguousarray(astronaut()[:300, 50:400, ::-1])
+    cv2.imwrite(str(folder / "a.png"), cv2.resize(photo, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC))
+    (folder / "val.json").write_text(json.dumps([{"file": "a.png"}]))
+    tier = save_checkpoint(folder / "tiny", TINY, SwinIR(TINY).tensors(), {})
+    config = BenefitConfig(
+        faces=folder,
+        quick=True,
+        tiers=(str(tier),),
+        engines=("eager",),
+        json=folder / "out.json",
+        plots=folder / "plots",
+    )
+    returned = main(config)
+    written = json.loads((folder / "out.json").read_text())
+    assert written == json.loads(json.dumps(returned))
+    return written
+
+
+def test_every_method_is_measured_at_every_size_in_every_condition(document):
+    measured = {(row["method"], row["condition"], row["interocular_px"]) for row in document["iris"]}
+
+    methods, conditions, sizes = (set(part) for part in zip(*measured, strict=True))
+    assert methods == {"none", "bilinear", "bicubic", "lanczos", "tiny"}
+    assert conditions == {"clean", "webcam", "dark"}
+    assert sizes == {30, 45, 60}
+    assert len(measured) == 45
+
+
+def test_an_untrained_network_is_bicubic(document):
+    means = {
+        (row["quantity"], row["condition"], row["interocular_px"], row["method"]): row["mean"]
+        for row in document["iris"]
+    }
+    for (quantity, condition, size, method), mean in means.items():
+        if method == "tiny":
+            assert mean == pytest.approx(means[quantity, condition, size, "bicubic"], rel=0.1, abs=0.02)
+
+
+def test_document_says_what_ran(document):
+    assert document["tiers"]["tiny"]["frames"] == 2
+    assert document["tiers"]["tiny"]["engine"] == "eager"
+    assert document["faces"] == ["a"]
+    assert document["config"]["quick"] == "True"
+    assert "numpy" in document["versions"]
+    assert document["gaze_drift_deg"] == []
+
+
+def test_a_still_face_was_looked_at(document):
+    assert {row["condition"] for row in document["steadiness"]} == {"webcam", "dark"}
+    assert all(row["motion"] == "still" for row in document["steadiness"])
+
+
+def test_plots_show_raw_bicubic_and_ours(tmp_path):
+    rows = [
+        {"condition": c, "interocular_px": p, "method": m, "mean": 60 / p, "ci95": [50 / p, 70 / p], "n": 3}
+        for c in ("clean", "webcam", "dark")
+        for p in (30, 60)
+        for m in ("none", "bilinear", "bicubic", "default")
+    ]
+
+    paths = draw({"gaze_drift_deg": rows, "tiers": {"default": {}}}, tmp_path / "plots")
+
+    assert [path.name for path in paths] == ["gaze_drift.png", "gaze_drift_all.png"]
+    assert all(cv2.imread(str(path)).shape[1] > 1000 for path in paths)
+
+
+def test_no_gaze_no_plot(tmp_path):
+    assert draw({"gaze_drift_deg": [], "tiers": {}}, tmp_path) == []

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from engines import DEFAULT_TIER, load_engine, shipped_tiers
+from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.saccade import lag_after_jump
+
+BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
+
+
+def blind_mean(batch):
+    n, height, width, _ = batch.shape
+    return BICUBIC.enhance(batch.reshape(n, height, width, 3, 3).mean(axis=3).round().astype(np.uint8))
+
+
+def test_a_blind_mean_of_three_frames_lags_behind_a_jump_and_then_arrives():
+    lag = lag_after_jump(Method(name="mean3", enhance=blind_mean, frames=3), BICUBIC, condition="clean", trials=2)
+
+    assert lag[0] > 0.3
+    assert abs(lag[2]) < 0.02
+
+
+def test_the_newest_frame_alone_has_no_lag():
+    newest = Method(name="newest", enhance=lambda b: BICUBIC.enhance(b[..., :3]), frames=3)
+
+    assert lag_after_jump(newest, BICUBIC, trials=2) == pytest.approx(np.zeros(3))
+
+
+def test_default_tier_follows_a_jump_of_the_eye():
+    if DEFAULT_TIER not in shipped_tiers():
+        pytest.skip("no default tier is shipped")
+    with load_engine("auto", DEFAULT_TIER) as engine:
+        if engine.frames == 1:
+            pytest.skip("the default tier sees one frame")
+        lag = lag_after_jump(engine_method(engine, "default"), BICUBIC, trials=8)
+
+    assert lag[0] < 0.25
+    assert lag[1] < 0.05

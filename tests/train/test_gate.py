@@ -1,0 +1,184 @@
+import json
+
+import numpy as np
+import pytest
+
+from engines import CheckpointError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint, shipped_tiers
+from engines.swinir import SwinIR
+from train.benefit.iris import Irises
+from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.pupil import GradientPupils
+from train.benefit.study import Key, Study
+from train.benefit.synthetic import drawn_faces
+from train.errors import DataError
+from train.gate import GateConfig, as_record, as_text, judge, judge_half, judge_method, main
+
+TINY = SwinIRConfig(embed_dim=8, depths=(1,), heads=2)
+
+
+def study_of(ours, theirs, quantity="gaze_drift_deg", condition="webcam"):
+    """Ten faces at 45 px: our value and bicubic's, each with the same spread."""
+    spread = np.linspace(-0.1, 0.1, 10)
+    study = Study(faces=[str(i) for i in range(10)])
+    for i in range(10):
+        key = Key(quantity, condition, 45, "ours", "walk")
+        study.put(key, i, ours + spread[i] * (1 + i % 2))
+        study.put(key._replace(method="bicubic"), i, theirs + spread[i])
+    return study
+
+
+def failed(study):
+    return [finding.rule for finding in judge(study, "ours") if not finding.passed]
+
+
+def test_a_clear_harm_fails():
+    assert failed(study_of(ours=1.5, theirs=1.0)) == ["gaze_drift_deg no worse than bicubic"]
+
+
+def test_a_gain_passes():
+    assert failed(study_of(ours=0.5, theirs=1.0)) == []
+
+
+def test_a_harm_within_its_interval_passes():
+    assert failed(study_of(ours=1.0001, theirs=1.0)) == []
+
+
+def test_sharpness_is_harmed_by_getting_less():
+    assert failed(study_of(ours=0.5, theirs=0.7, quantity="limbus_sharpness")) == [
+        "limbus_sharpness no worse than bicubic"
+    ]
+    assert failed(study_of(ours=0.9, theirs=0.7, quantity="limbus_sharpness")) == []
+
+
+@pytest.mark.parametrize(("bias", "size", "passes"), [(0.2, 45, True), (0.25, 80, False), (0.9, 30, True)])
+def test_bias_is_limited_from_45_pixels_on(bias, size, passes):
+    study = Study(faces=["a"])
+    for quantity in ("gaze_x_deg", "gaze_y_deg"):
+        study.put(Key(quantity, "dark", size, "ours", "walk"), 0, bias)
+
+    assert (failed(study) == []) == passes
+
+
+@pytest.mark.parametrize(
+    ("condition", "ours", "passes"),
+    [("clean", 1.9, True), ("clean", 2.1, False), ("dark", 5.9, True), ("dark", 6.1, False)],
+)
+def test_colour_may_move_by_two_lab_beyond_what_the_camera_does(condition, ours, passes):
+    study = Study(faces=["a"])
+    key = Key("iris_lab", condition, 60, "ours", "walk")
+    study.put(key, 0, ours)
+    study.put(key._replace(method="bicubic"), 0, 4.0)
+
+    assert ("iris colour moves, Lab" not in failed(study)) == passes
+
+
+def test_a_still_face_that_trembles_more_fails():
+    study = Study(faces=list("abc"))
+    for i in range(3):
+        study.put(Key("gaze_std_deg", "dark", 45, "ours", "still"), i, 1.2)
+        study.put(Key("gaze_std_deg", "dark", 45, "bicubic", "still"), i, 1.0 + 0.01 * i)
+
+    assert failed(study) == ["gaze_std_deg no worse than bicubic"]
+
+
+def judged(method):
+    return judge_method(method, drawn_faces(4), [GradientPupils(), Irises()], sizes_px=[45, 60], still_count=8)
+
+
+def test_bicubic_itself_harms_nothing():
+    bicubic = next(method for method in plain_methods() if method.name == "bicubic")
+    same = Method(name="same", enhance=bicubic.enhance)
+
+    rules = [finding for finding in judged(same) if "than bicubic" in finding.rule]
+
+    assert len(rules) >= 18
+    assert all(finding.passed for finding in rules)
+
+
+def test_a_method_that_blurs_and_tints_is_caught():
+    def spoil(batch):
+        soft = plain_methods()[1].enhance(batch).astype(np.int16)
+        return np.clip(soft + np.array([12, 0, -12], np.int16), 0, 255).astype(np.uint8)
+
+    rules = {finding.rule for finding in judged(Method(name="spoilt", enhance=spoil)) if not finding.passed}
+
+    assert {
+        "iris colour moves, Lab",
+        "limbus_sharpness no worse than bicubic",
+        "psnr_rgb no worse than bicubic",
+    } <= rules
+
+
+def tiny(path, gain=1.0):
+    tensors = SwinIR(TINY).tensors()
+    return save_checkpoint(path, TINY, {k: v * gain for k, v in tensors.items()}, {"steps": 7})
+
+
+def test_half_precision_of_a_tame_network_equals_single(tmp_path):
+    finding = judge_half(load_checkpoint(tiny(tmp_path / "tame")), drawn_faces(1))
+
+    assert finding.passed
+    assert finding.value > 50
+
+
+def test_half_precision_of_a_wild_network_is_caught(tmp_path):
+    tensors = SwinIR(TINY).tensors()
+    tensors["conv_first.weight"] = np.full_like(tensors["conv_first.weight"], 3e5)
+    path = save_checkpoint(tmp_path / "wild", TINY, tensors, {})
+
+    assert not judge_half(load_checkpoint(path), drawn_faces(1)).passed
+
+
+def test_verdict_is_stored_with_the_weights_and_changes_nothing_else(tmp_path):
+    path = tiny(tmp_path / "net")
+    before = path.read_bytes()
+
+    record = main(GateConfig(checkpoint=str(path), engine="eager", limit=1, write=True))
+
+    stored = load_checkpoint(path).record
+    assert stored["steps"] == 7
+    assert stored["gate"] == json.loads(json.dumps(record))
+    assert set(record["skipped"]) == {"gaze", "pupil_mesh"}
+    assert path.read_bytes() == before
+
+
+def test_a_verdict_on_a_tier_by_name_has_nowhere_to_go(tmp_path):
+    if not shipped_tiers():
+        pytest.skip("no tier is shipped")
+    with pytest.raises(DataError, match="path of a checkpoint"):
+        main(GateConfig(checkpoint=shipped_tiers()[0], write=True))
+
+
+def test_an_unknown_checkpoint_is_an_error():
+    with pytest.raises(CheckpointError, match="nowhere"):
+        main(GateConfig(checkpoint="nowhere"))
+
+
+def test_verdict_reads_well():
+    findings = judge(study_of(ours=1.5, theirs=1.0), "ours")
+
+    text = as_text(as_record(findings, {"gaze": "no networks"}, ["a", "b"]))
+
+    assert text.startswith("FAILED: 1 rules, 2 faces")
+    assert "gaze_drift_deg no worse than bicubic: webcam, walk" in text
+    assert "skipped  gaze: no networks" in text
+
+
+@pytest.mark.parametrize("tier", shipped_tiers())
+def test_shipped_weights_do_no_harm_to_drawn_eyes(tier):
+    with load_engine("auto", tier) as engine:
+        if engine.scale != 2:
+            pytest.skip(f"tier of scale {engine.scale}")
+        findings = judged(engine_method(engine, tier))
+    findings.append(judge_half(load_checkpoint(tier), drawn_faces(2)))
+
+    assert [finding for finding in findings if not finding.passed] == []
+
+
+@pytest.mark.parametrize("tier", shipped_tiers())
+def test_shipped_weights_carry_the_verdict_of_the_gate(tier):
+    checkpoint = load_checkpoint(tier)
+    if checkpoint.config.scale != 2:
+        pytest.skip(f"tier of scale {checkpoint.config.scale}")
+
+    assert checkpoint.record["gate"]["passed"]
