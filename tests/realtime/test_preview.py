@@ -1,0 +1,320 @@
+import base64
+import hashlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from streams import streaming
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from wire_samples import enhanced
+
+import realtime
+from realtime import Status, StreamError, wire
+from realtime.config import PreviewConfig
+from realtime.preview import MAX_STREAMS, Preview, beside
+
+NOBODY = "tcp://127.0.0.1:1"
+
+
+@contextmanager
+def previewing(url=NOBODY):
+    with Preview(PreviewConfig(connect=url, port=0)) as preview:
+        yield preview
+
+
+def get(preview, path="/", **headers):
+    """Gives status, headers and body."""
+    connection = http.client.HTTPConnection(urlsplit(preview.url).netloc, timeout=5)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+def page_of(preview, topic="eyes", *, origin=None, name="127.0.0.1"):
+    """A WebSocket as the page opens it."""
+    address = f"{name}:{urlsplit(preview.url).port}"
+    return connect(
+        f"ws://{address}/stream/{topic}",
+        origin=origin or f"http://{address}",
+        compression=None,
+        proxy=None,
+        max_size=wire.MAX_MESSAGE_BYTES,
+    )
+
+
+def ask(page):
+    page.send("next")
+    return page.recv(timeout=10)
+
+
+def test_page_may_run_its_own_scripts_and_reach_its_own_address_only():
+    with previewing() as preview:
+        status, headers, body = get(preview)
+
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    scripts = re.findall(rb"<script[^>]*>(.*?)</script>", body, re.DOTALL)
+    allowed = [f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts]
+    assert policy["script-src"] == " ".join(allowed)
+    assert (policy["default-src"], policy["connect-src"], policy["frame-ancestors"]) == ("'none'", "'self'", "'none'")
+
+
+def test_page_needs_no_internet():
+    page = (Path(realtime.__file__).parent / "preview.html").read_text(encoding="utf-8")
+
+    assert not re.findall(r"@import|<link(?! rel=\"icon\" href=\"data:)|<script [^>]*src=|<img", page)
+    assert set(re.findall(r"\w+://[\w.${]+", page)) == {"http://www.w3.org", "ws://${location.host"}
+
+
+def test_unknown_path():
+    with previewing() as preview:
+        assert get(preview, "/../realtime/config.py")[0] == 404
+        assert get(preview, "/stream/nose")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/stream/eyes"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "127.0.0.1.evil.example", "127.0.0.1"])
+def test_other_names_for_this_machine_get_nothing(path, host):
+    with previewing() as preview:
+        status, _, body = get(preview, path, Host=host)
+
+    assert status == 403
+    assert body.startswith(b"Host: expected 127.0.0.1:")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://{host}", "file://"])
+def test_other_pages_get_no_stream(origin):
+    with previewing() as preview:
+        origin = origin.format(host=urlsplit(preview.url).netloc)
+        with pytest.raises(InvalidStatus, match="403"):
+            page_of(preview, origin=origin)
+
+
+def test_stream_without_an_origin_is_refused():
+    with previewing() as preview:
+        assert get(preview, "/stream/eyes", Upgrade="websocket", Connection="Upgrade")[0] == 403
+
+
+def test_localhost_is_a_name_too():
+    with streaming() as sent, previewing(sent.endpoint) as preview, page_of(preview, name="localhost") as page:
+        assert wire.decode(ask(page)).topic == "eyes"
+
+
+@pytest.mark.parametrize("topic", ["eyes", "face"])
+def test_page_gets_the_bytes_that_were_sent(topic):
+    with streaming() as publisher:
+        with previewing(publisher.endpoint) as preview, page_of(preview, topic) as page:
+            data = ask(page)
+        sent = wire.encode(enhanced(), topic=topic, stream=publisher.stream)
+
+    message = wire.decode(data)
+    wire.stamp(sent, sent_ns=message.sent_ns, sent_seq=message.sent_seq)
+    assert data == bytes(sent)
+
+
+def test_page_gets_status():
+    with streaming(fps=50) as publisher, previewing(publisher.endpoint) as preview, page_of(preview, "status") as page:
+        assert wire.decode(ask(page)).values == {"fps": 50}
+
+
+def test_page_gets_one_message_each_time_that_it_asks():
+    with streaming() as publisher, previewing(publisher.endpoint) as preview, page_of(preview) as page:
+        first = wire.decode(ask(page))
+        with pytest.raises(TimeoutError):
+            page.recv(timeout=0.2)
+        second = wire.decode(ask(page))
+
+    assert second.sent_seq > first.sent_seq
+
+
+def test_slow_page_gets_the_newest():
+    with streaming() as publisher, previewing(publisher.endpoint) as preview, page_of(preview) as page:
+        ask(page)
+        time.sleep(1)
+        message = wire.decode(ask(page))
+        age_s = (time.monotonic_ns() - message.sent_ns) / 1e9
+
+    assert age_s < 0.5
+
+
+def test_page_that_asks_much_at_once_is_served_in_turn():
+    with streaming() as publisher, previewing(publisher.endpoint) as preview, page_of(preview) as page:
+        for _ in range(50):
+            page.send("next")
+        numbers = [wire.decode(page.recv(timeout=10)).sent_seq for _ in range(50)]
+
+    assert numbers == sorted(set(numbers))
+
+
+def test_page_gets_the_stream_again_after_the_daemon_came_back(tmp_path):
+    endpoint = f"ipc://{tmp_path}/eyes"
+    with previewing(endpoint) as preview, page_of(preview) as page:
+        page.send("next")
+        with pytest.raises(TimeoutError):
+            page.recv(timeout=0.3)
+        with streaming(endpoint) as publisher:
+            assert wire.decode(page.recv(timeout=10)).stream == publisher.stream
+        with streaming(endpoint) as publisher:
+            while wire.decode(ask(page)).stream != publisher.stream:
+                pass
+
+
+def test_pages_that_leave_make_room():
+    with previewing() as preview:
+        for _ in range(MAX_STREAMS + 2):
+            with suppress(ConnectionClosed), page_of(preview) as page:
+                page.send("next")
+        deadline = time.monotonic() + 5
+        while not _is_served(preview):
+            assert time.monotonic() < deadline
+
+
+def test_too_many_pages_are_turned_away():
+    with previewing() as preview, ExitStack() as pages:
+        for _ in range(MAX_STREAMS):
+            pages.enter_context(page_of(preview))
+        deadline = time.monotonic() + 5
+        while _is_served(preview):
+            assert time.monotonic() < deadline
+
+
+def _is_served(preview):
+    with page_of(preview) as page:
+        try:
+            page.recv(timeout=0.1)
+        except TimeoutError:
+            return True
+        except ConnectionClosed as closed:
+            return closed.rcvd.code != 1013
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 100, b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\3\1"]
+)
+def test_strangers_do_not_disturb(data):
+    with previewing() as preview:
+        address = urlsplit(preview.url)
+        with socket.create_connection((address.hostname, address.port)) as stranger:
+            stranger.sendall(data)
+        assert get(preview)[0] == 200
+
+
+def test_metrics_of_the_newest_status():
+    with previewing() as preview:
+        preview.update(Status(stream="a", sent_ns=0, sent_seq=0, values={"fps": 29.5}))
+        status, headers, body = get(preview, "/metrics")
+
+    assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert "catchlight_up 1\n" in body.decode()
+    assert "catchlight_fps 29.5\n" in body.decode()
+
+
+def test_metrics_without_a_daemon():
+    with previewing() as preview:
+        assert get(preview, "/metrics")[2].decode().endswith("\ncatchlight_up 0\n")
+
+
+def test_listening_keeps_the_metrics_new():
+    with streaming(fps=25) as publisher, previewing(publisher.endpoint) as preview:
+        deadline = time.monotonic() + 10
+        for _ in preview.listen():
+            if "catchlight_fps 25" in preview.metrics():
+                break
+            assert time.monotonic() < deadline
+
+
+def test_port_in_use():
+    with previewing() as first:
+        port = urlsplit(first.url).port
+        with pytest.raises(StreamError, match=f"127.0.0.1:{port}: expected a free port, got: .*another --port"):
+            Preview(PreviewConfig(port=port)).__enter__()
+
+
+@contextmanager
+def command(*arguments):
+    """`catchlight preview` as a process; gives it once the page is served."""
+    words = [sys.executable, "-m", "realtime", "preview", "--connect", NOBODY, "--port", "0", *arguments]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert re.fullmatch(rf"preview of {NOBODY}: http://127.0.0.1:\d+/\n", process.stdout.readline())
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_command_ends_on_a_signal():
+    with command() as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_command_ends_with_the_process_that_it_was_told_of():
+    waiting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with waiting as other, command("--end-with", str(other.pid)) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        other.kill()
+        assert process.wait(10) == 0
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def _is_answered(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _wait_until(holds):
+    deadline = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_preview_beside_a_daemon_ends_with_the_block():
+    port = _free_port()
+    with beside(port, "tcp://0.0.0.0:5580") as url:
+        assert url == f"http://127.0.0.1:{port}/"
+        _wait_until(lambda: _is_answered(port))
+
+    assert not _is_answered(port)
+
+
+def test_preview_beside_a_daemon_that_is_killed_ends_too():
+    port = _free_port()
+    code = f"import time; from realtime.preview import beside\nwith beside({port}, {NOBODY!r}): time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code]) as daemon:
+        _wait_until(lambda: _is_answered(port))
+        daemon.kill()
+    _wait_until(lambda: not _is_answered(port))
+
+
+def test_preview_that_cannot_start_does_not_stop_the_daemon(capfd):
+    with socket.create_server(("127.0.0.1", 0)) as taken, beside(taken.getsockname()[1], NOBODY):
+        _wait_until(lambda: "expected a free port" in capfd.readouterr().err)
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX priorities")
+def test_preview_gives_way_to_the_daemon():
+    with command() as process:
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
