@@ -46,10 +46,12 @@ class LossConfig:
     """Focal frequency loss (Jiang et al. 2021)."""
     magnitude: float = 0.0
     """Keeps the body's features small, for half precision."""
+    tracker: float = 0.0
+    """What a gaze network sees in the eye, and where it says that the eye looks (train.tracker); needs --tracker."""
     adversarial: float = 0.0
     """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic.
 
-    The penalty keeps the norm of a sample's slope at 1, where the pixel term's is about 0.1: 0.01 is a tenth of it.
+    The penalty keeps the norm of a sample's slope at 1, where the pixel term's is about 0.04: 0.004 is a tenth of it.
     """
     feature: float = 0.0
     """Matching of the critic's features; rises with the adversarial term."""
@@ -87,6 +89,8 @@ class TrainConfig:
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
+    tracker: Path | None = None
+    """Folder of the gaze network for the tracker term."""
     init: str | None = None
     """Tier or checkpoint to start from."""
     steps: int = 20_000
@@ -132,6 +136,10 @@ class TrainConfig:
             raise ValueError(f"amp: expected bf16 or no on {self.device}, got fp16; it needs --device cuda")
         if not 0 <= self.loss.adversarial_from <= 1:
             raise ValueError(f"loss.adversarial_from: expected 0 to 1, got {self.loss.adversarial_from}")
+        if bool(self.loss.tracker) != bool(self.tracker):
+            raise ValueError(
+                "loss.tracker: expected it with --tracker FOLDER, and the other way round; got one of them"
+            )
         if self.loss.feature and not self.loss.adversarial:
             raise ValueError("loss.feature: expected --loss.adversarial more than 0 with it: it needs the critic")
 

@@ -117,8 +117,11 @@ def pyramid(face: Face, low_px: float, high_px: float) -> tuple[Face, ...]:
     return tuple(levels)
 
 
-class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Index -> uint8 (3T, p, p) frames, newest first, and uint8 (3, p*scale, p*scale); BGR.
+class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Index -> the frames, uint8 (3T, p, p), newest first; the sharp newest, uint8 (3, p*scale, p*scale); float32 (4,).
+
+    Pictures are BGR. The four numbers are of the eye that the sample was cut near: x, y and the interocular distance in
+    pixels of the sharp picture, and 1 for the subject's left eye, else 0.
 
     Faces that are too small are left out. Raises DataError when none remains.
     """
@@ -142,12 +145,13 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        lr, hr = self.sample(index)
-        return torch.from_numpy(lr.transpose(2, 0, 1).copy()), torch.from_numpy(hr.transpose(2, 0, 1).copy())
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        lr, hr, eye = self.sample(index)
+        lr, hr = (np.ascontiguousarray(picture.transpose(2, 0, 1)) for picture in (lr, hr))
+        return torch.from_numpy(lr), torch.from_numpy(hr), torch.from_numpy(eye)
 
-    def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """As __getitem__, in image layout: uint8 (p, p, 3T) and uint8 (p*scale, p*scale, 3)."""
+    def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        """As __getitem__, in image layout: uint8 (p, p, 3T), uint8 (p*scale, p*scale, 3), float32 (4,)."""
         cv2.setNumThreads(1)
         rng = np.random.default_rng([self.seed, index])
         patch, scale, fine = self.data.patch, self.scale, self.scale * SUPERSAMPLING
@@ -176,7 +180,9 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             twice = rng.integers(1, self.frames)
             taken = [*taken[:twice], *taken[twice - 1 : -1]]
         hr = newest[scale * oy : scale * (oy + patch), scale * ox : scale * (ox + patch)]
-        return np.concatenate(taken, axis=2), np.asarray(hr, dtype=np.uint8)
+        x, y = ((c - margin + 0.5) / SUPERSAMPLING - 0.5 - scale * o for c, o in zip(large.eye, (ox, oy), strict=True))
+        eye = np.array([x, y, interocular_px / SUPERSAMPLING, large.is_left], dtype=np.float32)
+        return np.concatenate(taken, axis=2), np.asarray(hr, dtype=np.uint8), eye
 
     def _interocular(self, face: Face, rng: np.random.Generator) -> float:
         low, high = self.data.interocular_px
@@ -215,6 +221,8 @@ class Rendered:
     """uint8 (n, n, 3), BGR."""
     eye: tuple[float, float]
     """Where the eye is that the piece was chosen for, in its pixels; it may lie outside."""
+    is_left: bool
+    """Whether that eye is the subject's left, after mirroring."""
     interocular_px: float
     """In its pixels."""
 
@@ -222,7 +230,8 @@ class Rendered:
 def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: np.random.Generator) -> Rendered:
     """Cut a piece near an eye (or anywhere on the face), scaled, slightly turned, perhaps mirrored."""
     scale = interocular_px / face.interocular_px
-    eye = face.eyes[rng.integers(2)].astype(np.float64)
+    number = int(rng.integers(2))
+    eye = face.eyes[number].astype(np.float64)
     spread = 0.22 if rng.random() < data.eye_bias else 1.0
     centre = eye + rng.normal(size=2) * spread * face.interocular_px * (1.0, 0.7)
     height, width = face.image.shape[:2]
@@ -243,7 +252,10 @@ def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: 
     )
     where = turn @ eye + offset
     return Rendered(
-        image=np.asarray(image, dtype=np.uint8), eye=(float(where[0]), float(where[1])), interocular_px=interocular_px
+        image=np.asarray(image, dtype=np.uint8),
+        eye=(float(where[0]), float(where[1])),
+        is_left=(number == 1) == (mirror > 0),
+        interocular_px=interocular_px,
     )
 
 

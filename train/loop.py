@@ -26,6 +26,7 @@ from train.record import training_record
 from train.runlog import RunLog
 from train.sheet import sheet
 from train.state import load_state, save_state
+from train.tracker import TorchGazeNetwork, tracker_terms
 
 MAGNITUDE_LIMIT = 100.0
 """Features of the body above this are penalised by the magnitude term; half precision ends at 65504."""
@@ -57,11 +58,12 @@ def train(config: TrainConfig) -> Path:
         generator = group.wrapped(players.generator)
         critic = group.wrapped(players.critic) if players.critic else None
         features = Features(players.generator) if config.loss.magnitude else None
+        tracker = TorchGazeNetwork(config.tracker).to(group.device) if config.tracker else None
 
         with RunLog(config, start=step, images=len(faces), quiet=not group.leads) as log:
             if len(faces) < len(found):
                 log.say(f"{len(found) - len(faces)} of {len(found)} faces are too small at x{config.network.scale}")
-            for lr_u8, hr_u8 in batches(config, faces, step, group):
+            for lr_u8, hr_u8, eye in batches(config, faces, step, group):
                 lr, hr = (x.to(group.device, torch.float32) / 255 for x in (lr_u8, hr_u8))
                 began = time.perf_counter()
                 terms: dict[str, Tensor] = {}
@@ -93,6 +95,9 @@ def train(config: TrainConfig) -> Path:
                 if features:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
                     loss = loss + config.loss.magnitude * terms["magnitude"]
+                if tracker:
+                    terms |= (view := tracker_terms(tracker, fake, hr, eye.to(group.device)))
+                    loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
                 if players.critic and adversarial is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
                     weight = adversarial / config.loss.adversarial
@@ -194,8 +199,8 @@ def export(config: TrainConfig, average: SwinIR, step: int, suffix: str = "") ->
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 
-def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's share of every batch from `step` on: uint8 (B, 3T, p, p) and (B, 3, p*scale, p*scale)."""
+def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """This process's share of every batch from `step` on: as Samples gives them, (B, ...)."""
     samples = Samples(
         faces,
         config.data,

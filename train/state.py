@@ -12,7 +12,7 @@ from train.errors import ResumeError
 from train.files import whole_file
 
 FREE_TO_CHANGE = {
-    "data_dir", "val_dir", "out", "init", "steps", "milestones", "learning_rate", "workers", "threads",
+    "data_dir", "tracker", "val_dir", "out", "init", "steps", "milestones", "learning_rate", "workers", "threads",
     "log_every", "test_every", "save_every", "device",
 }  # fmt: skip
 """Fields of the configuration that may differ between a run and its continuation."""

@@ -37,8 +37,9 @@ def samples(faces):
 def test_sample_has_the_shape_that_the_network_takes(samples, scale, frames):
     data = DataConfig(interocular_px=(12, 60))
 
-    lr, hr = samples(data, scale=scale, frames=frames)[5]
+    lr, hr, eye = samples(data, scale=scale, frames=frames)[5]
 
+    assert tuple(eye.shape) == (4,)
     assert (tuple(lr.shape), tuple(hr.shape)) == ((3 * frames, 32, 32), (3, 32 * scale, 32 * scale))
     assert str(lr.dtype) == str(hr.dtype) == "torch.uint8"
 
@@ -58,7 +59,7 @@ def test_clean_sample_is_the_mean_over_its_truth(samples, scale):
     made = samples(DataConfig(interocular_px=(12, 60)), CLEAN, scale=scale)
 
     for index in range(5):
-        lr, hr = made.sample(index)
+        lr, hr, _ = made.sample(index)
         blocks = hr.reshape(32, scale, 32, scale, 3).mean(axis=(1, 3))
         np.testing.assert_allclose(lr, blocks, atol=0.51)
 
@@ -66,7 +67,7 @@ def test_clean_sample_is_the_mean_over_its_truth(samples, scale):
 def test_still_clip_of_a_clean_camera_repeats_itself(samples):
     data = DataConfig(motion=(1, 0, 0), eye_motion=0, repeated=0, duplicated=0)
 
-    lr, _ = samples(data, CLEAN, frames=3).sample(0)
+    lr, *_ = samples(data, CLEAN, frames=3).sample(0)
 
     np.testing.assert_array_equal(lr[..., :3], lr[..., 3:6])
     np.testing.assert_array_equal(lr[..., :3], lr[..., 6:])
@@ -75,7 +76,7 @@ def test_still_clip_of_a_clean_camera_repeats_itself(samples):
 def test_still_clip_of_a_noisy_camera_has_new_noise_in_each_frame(samples):
     data = DataConfig(motion=(1, 0, 0), eye_motion=0, repeated=0, duplicated=0)
 
-    lr, _ = samples(data, DegradationConfig(clean=0, noise=1, common=0), frames=2).sample(0)
+    lr, *_ = samples(data, DegradationConfig(clean=0, noise=1, common=0), frames=2).sample(0)
 
     assert not np.array_equal(lr[..., :3], lr[..., 3:])
 
@@ -89,7 +90,7 @@ def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
     def mean_shift(motion):
         data = DataConfig(patch=64, motion=motion, eye_motion=0, repeated=0, duplicated=0, interocular_px=(60, 80))
         made = samples(data, CLEAN, frames=2)
-        return np.mean([shift_between(lr[..., :3], lr[..., 3:]) for lr, _ in (made.sample(i) for i in range(12))])
+        return np.mean([shift_between(lr[..., :3], lr[..., 3:]) for lr, *_ in (made.sample(i) for i in range(12))])
 
     still, slow, fast = mean_shift((1, 0, 0)), mean_shift((0, 1, 0)), mean_shift((0, 0, 1))
 
@@ -99,7 +100,7 @@ def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
 
 
 def test_stream_that_starts_repeats_its_newest_frame(samples):
-    lr, _ = samples(DataConfig(repeated=1), frames=3).sample(0)
+    lr, *_ = samples(DataConfig(repeated=1), frames=3).sample(0)
 
     np.testing.assert_array_equal(lr[..., :3], lr[..., 6:])
 
@@ -109,7 +110,7 @@ def test_frame_that_came_twice_is_the_copy_of_its_neighbour(samples):
 
     copies = []
     for index in range(10):
-        lr, _ = samples(data, frames=3).sample(index)
+        lr, *_ = samples(data, frames=3).sample(index)
         copies.append([np.array_equal(lr[..., 3 * t : 3 * t + 3], lr[..., 3 * t + 3 : 3 * t + 6]) for t in (0, 1)])
 
     assert all(sum(pair) == 1 for pair in copies)
@@ -121,7 +122,7 @@ def test_eye_that_moves_changes_a_frame_of_a_still_clip_only_near_the_eye(sample
 
     changed = [
         np.abs(lr[..., :3].astype(int) - lr[..., 6:]).max(axis=2) > 8
-        for lr, _ in (samples(data, CLEAN, frames=3).sample(i) for i in range(12))
+        for lr, *_ in (samples(data, CLEAN, frames=3).sample(i) for i in range(12))
     ]
 
     assert sum(mask.any() for mask in changed) >= 3
@@ -246,3 +247,15 @@ def test_limit_takes_the_first_faces(write_faces, tmp_path):
     rows = json.loads((folder / "manifest.json").read_text())
 
     assert [f.name for f in load_faces(folder, limit=2)] == [str(folder / row["file"]) for row in rows[:2]]
+
+
+def test_sample_says_where_its_eye_is(samples):
+    made = samples(DataConfig(eye_bias=1, rotation_deg=0), CLEAN)
+
+    for index in range(8):
+        _, hr, (x, y, interocular_px, is_left) = made.sample(index)
+
+        assert 2 * 25 <= interocular_px <= 2 * 110
+        assert is_left in (0, 1)
+        assert -hr.shape[1] < x < 2 * hr.shape[1]
+        assert -hr.shape[0] < y < 2 * hr.shape[0]
