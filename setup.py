@@ -30,7 +30,8 @@ class BuildLibrary(build_ext):
     def build_extension(self, ext: Extension) -> None:
         objects = []
         for source in ext.sources:
-            flags = FLAGS + INSTRUCTIONS.get(Path(source).name, [])
+            name = Path(source).name
+            flags = FLAGS + (["-fno-exceptions"] if name.startswith("kernel_") else []) + INSTRUCTIONS.get(name, [])
             objects += self.compiler.compile(
                 [source], output_dir=self.build_temp, extra_postargs=flags, depends=ext.depends
             )

@@ -16,6 +16,10 @@ namespace {
 constexpr int kKeys = 4;  // keys that a register tile of logits holds
 constexpr float kMasked = -144.269504f;  // -100 in units of log2(e)
 
+// Softmax without subtracting the highest logit first is exact while the sum of the weights lies between these: nothing
+// overflows, and what underflows is too small to count. Otherwise it is done again, with the subtraction.
+constexpr float kSmallest = 1e-18f, kLargest = 1e30f;
+
 // How a window of a shifted map is cut by the end of the image.
 struct Cut {
   bool rows, columns;
@@ -23,6 +27,8 @@ struct Cut {
 
 CATCHLIGHT_INLINE int row_of(int token) { return token % kPlane / 4 * 2 + token / (2 * kPlane); }
 CATCHLIGHT_INLINE int column_of(int token) { return token % 4 * 2 + token / kPlane % 2; }
+
+CATCHLIGHT_INLINE int quarter_of(int token) { return token % kPlane / 8 * 2 + token % 4 / 2; }
 
 // Position vectors of a key for queries of parity 0.
 CATCHLIGHT_INLINE const float* position_of_key(const float* position, int key) {
@@ -38,63 +44,89 @@ CATCHLIGHT_INLINE constexpr int position_of_query(int token) {
 CATCHLIGHT_INLINE void fill_mask(Cut cut, float (&mask)[4][kPlane]) {
   for (int quarter = 0; quarter < 4; ++quarter) {
     for (int block = 0; block < kPlane; ++block) {
-      const bool apart = (cut.rows && block / 8 != quarter / 2) || (cut.columns && block % 4 / 2 != quarter % 2);
+      const int own = quarter_of(block);
+      const bool apart = (cut.rows && own / 2 != quarter / 2) || (cut.columns && own % 2 != quarter % 2);
       mask[quarter][block] = apart ? kMasked : 0.f;
     }
   }
 }
 
-// One head for one strip of queries. q, k, v: [head channels][64], q scaled by log2(e) / sqrt(head channels);
-// weights: scratch of [64][kStripTokens]; to: [head channels][64].
+// One head for one strip of queries: q, k and v are [head channels][64], q scaled by log2(e) / sqrt(head channels).
 template <bool kCut>
-CATCHLIGHT_INLINE void attend_strip(const float* q, const float* k, const float* v, int size, const float* position,
-                                    const float (&mask)[4][kPlane], int token, float* weights, float* to) {
-  Vector highest[kStrip];
-  for (int s = 0; s < kStrip; ++s) highest[s] = broadcast(-3e38f);
-  for (int key = 0; key < kTokens; key += kKeys) {
-    Vector logit[kKeys][kStrip];
+struct Head {
+  const float *q, *k, *v;
+  int size;
+  const float* position;
+  const float (&mask)[4][kPlane];
+  int token;  // the first query
+
+  // Logits of kKeys keys, less `offset`.
+  CATCHLIGHT_INLINE void logits_of(int key, const Vector (&offset)[kStrip], Vector (&logits)[kKeys][kStrip]) const {
     CATCHLIGHT_UNROLL
     for (int n = 0; n < kKeys; ++n) {
       const float* from = position_of_key(position, key + n) + position_of_query(token);
-      const float* masked = mask[(key + n) % kPlane / 8 * 2 + (key + n) % 4 / 2] + token % kPlane;
+      const float* masked = mask[quarter_of(key + n)] + token % kPlane;
       CATCHLIGHT_UNROLL
       for (int s = 0; s < kStrip; ++s) {
-        logit[n][s] = load(from + position_of_query(s * kLanes));
-        if (kCut) logit[n][s] += load(masked + s * kLanes % kPlane);
+        logits[n][s] = load(from + position_of_query(s * kLanes)) - offset[s];
+        if (kCut) logits[n][s] += load(masked + s * kLanes % kPlane);
       }
     }
-    accumulate<Beside, kKeys, 1, kTokens>(logit, k + key, q + token, kTokens, size);
-    CATCHLIGHT_UNROLL
-    for (int n = 0; n < kKeys; ++n) {
+    accumulate<kKeys, 1, kTokens>(logits, k + key, q + token, kTokens, size);
+  }
+
+  // weights = 2^(logits - offset), [64][kStripTokens], and their sums.
+  CATCHLIGHT_INLINE void weigh(const Vector (&offset)[kStrip], float* weights, Vector (&total)[kStrip]) const {
+    for (int s = 0; s < kStrip; ++s) total[s] = Vector{};
+    for (int key = 0; key < kTokens; key += kKeys) {
+      Vector logits[kKeys][kStrip];
+      logits_of(key, offset, logits);
       CATCHLIGHT_UNROLL
-      for (int s = 0; s < kStrip; ++s) {
-        highest[s] = larger(highest[s], logit[n][s]);
-        store(weights + (key + n) * kStripTokens + s * kLanes, logit[n][s]);
+      for (int n = 0; n < kKeys; ++n) {
+        CATCHLIGHT_UNROLL
+        for (int s = 0; s < kStrip; ++s) {
+          const Vector weight = exp2(logits[n][s]);
+          total[s] += weight;
+          store(weights + (key + n) * kStripTokens + s * kLanes, weight);
+        }
       }
     }
   }
-  Vector total[kStrip] = {};
-  for (int key = 0; key < kTokens; ++key) {
-    CATCHLIGHT_UNROLL
-    for (int s = 0; s < kStrip; ++s) {
-      float* at = weights + key * kStripTokens + s * kLanes;
-      const Vector weight = exp2_of_negative(load(at) - highest[s]);
-      total[s] += weight;
-      store(at, weight);
+
+  CATCHLIGHT_INLINE void highest(Vector (&logits_of_query)[kStrip]) const {
+    const Vector zero[kStrip] = {};
+    for (int s = 0; s < kStrip; ++s) logits_of_query[s] = broadcast(-3e38f);
+    for (int key = 0; key < kTokens; key += kKeys) {
+      Vector logits[kKeys][kStrip];
+      logits_of(key, zero, logits);
+      for (int n = 0; n < kKeys; ++n) {
+        for (int s = 0; s < kStrip; ++s) logits_of_query[s] = larger(logits_of_query[s], logits[n][s]);
+      }
     }
   }
-  for (int s = 0; s < kStrip; ++s) total[s] = 1.f / total[s];
-  for_each_block(size, [&](auto block, int first) __attribute__((always_inline)) {
-    constexpr int outputs = decltype(block)::value;
-    Vector sum[outputs][kStrip] = {};
-    accumulate<Beside, outputs, kTokens, 1>(sum, v + first * kTokens, weights, kStripTokens, kTokens);
-    CATCHLIGHT_UNROLL
-    for (int n = 0; n < outputs; ++n) {
-      CATCHLIGHT_UNROLL
-      for (int s = 0; s < kStrip; ++s) store(to + (first + n) * kTokens + token + s * kLanes, sum[n][s] * total[s]);
+
+  // weights: scratch of [64][kStripTokens]; to: [head channels][64].
+  CATCHLIGHT_INLINE void attend(float* weights, float* to) const {
+    Vector total[kStrip];
+    weigh({}, weights, total);
+    if (__builtin_expect(!all_between(total, kSmallest, kLargest), false)) {
+      Vector offset[kStrip];
+      highest(offset);
+      weigh(offset, weights, total);
     }
-  });
-}
+    for (int s = 0; s < kStrip; ++s) total[s] = 1.f / total[s];
+    for_each_block(size, [&](auto block, int first) __attribute__((always_inline)) {
+      constexpr int outputs = decltype(block)::value;
+      Vector sum[outputs][kStrip] = {};
+      accumulate<outputs, kTokens, 1>(sum, v + first * kTokens, weights, kStripTokens, kTokens);
+      CATCHLIGHT_UNROLL
+      for (int n = 0; n < outputs; ++n) {
+        CATCHLIGHT_UNROLL
+        for (int s = 0; s < kStrip; ++s) store(to + (first + n) * kTokens + token + s * kLanes, sum[n][s] * total[s]);
+      }
+    });
+  }
+};
 
 // qkv: [3][channels][64]; to: [channels][64]; weights: scratch of 64 * kStripTokens floats.
 CATCHLIGHT_INLINE void attend(const float* qkv, int channels, int heads, const float* position, Cut cut,
@@ -106,9 +138,9 @@ CATCHLIGHT_INLINE void attend(const float* qkv, int channels, int heads, const f
     const float *q = qkv, *k = q + channels * kTokens, *v = k + channels * kTokens;
     for (int token = 0; token < kTokens; token += kStripTokens) {
       if (cut.rows || cut.columns) {
-        attend_strip<true>(q, k, v, size, position, mask, token, weights, to);
+        Head<true>{q, k, v, size, position, mask, token}.attend(weights, to);
       } else {
-        attend_strip<false>(q, k, v, size, position, mask, token, weights, to);
+        Head<false>{q, k, v, size, position, mask, token}.attend(weights, to);
       }
     }
   }

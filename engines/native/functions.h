@@ -6,18 +6,27 @@
 namespace catchlight {
 namespace {
 
-// 2^x to a relative 8e-8 for x up to 0; below -126 it is 2^-126, as good as 0 for a softmax.
-CATCHLIGHT_INLINE Vector exp2_of_negative(Vector x) {
+// 2^x to a relative 8e-8. Above 127 it is infinite or some number beyond 2^126, below -126 some number below 2^-125.
+CATCHLIGHT_INLINE Vector exp2(Vector x) {
+#if defined(__AVX512F__)
+  const Vector whole = (Vector)_mm512_roundscale_ps((__m512)x, 0);
+  const Vector f = x - whole;
+#else
   constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which then lies in the low bits
-  x = larger(x, broadcast(-126.f));
+  x = smaller(larger(x, broadcast(-126.f)), broadcast(127.f));
   const Vector shifted = x + kRound;
   const Vector f = x - (shifted - kRound);  // -0.5 to 0.5
+#endif
   Vector p = 0.00967554154f + f * 0.00132764717f;
   p = 0.0555071328f + f * p;
   p = 0.240221197f + f * p;
   p = 0.693146967f + f * p;
   p = 1.00000007f + f * p;
+#if defined(__AVX512F__)
+  return (Vector)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
   return (Vector)((Integers)p + ((Integers)shifted << 23));
+#endif
 }
 
 // x * Phi(x) to an absolute 1.5e-6: max(x, 0) less the bump |x| * Phi(-|x|), which is gone beyond 5.

@@ -19,8 +19,7 @@ namespace catchlight {
 constexpr int kWindow = 8;
 constexpr int kTokens = kWindow * kWindow;
 constexpr int kPlane = 16;  // tokens of one parity: 4x4 blocks
-constexpr int kTaps = 9;    // of a 3x3 convolution
-constexpr int kHalo = 256;  // floats that a channel's 10x10 surroundings take (halo.h)
+constexpr int kHalo = 256;  // floats of a channel, transformed for a 3x3 convolution (winograd.h)
 constexpr int kBlock = 6;   // output channels that a kernel holds in registers
 
 // Position biases of one head: a vector of kPlane for each of the 9x9 offsets (attention.h).
@@ -28,7 +27,8 @@ constexpr int kOffsets = 9;
 constexpr int kPosition = kOffsets * kOffsets * kPlane;
 
 // y = W x + b over channels, or a 3x3 convolution. The outputs are cut into blocks of at most kBlock, as equal as can
-// be (tile.h); the weights of a block are [input][tap][output of the block].
+// be (tile.h); the weights of a block are [input][output of the block]. A convolution has 16 such matrices, one for
+// each point (winograd.h).
 struct Matrix {
   const float* weights;
   const float* bias;

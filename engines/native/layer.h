@@ -35,16 +35,16 @@ void run_layer(const LayerCall& call, int window, float* scratch) {
   };
 
   normalize(x, channels, y, as_it_is);
-  multiply<Beside>(layer.qkv, y, kTokens, keep);
+  multiply(layer.qkv, y, keep);
   const Place at = place_of(call.grid, window);
   const Cut cut = {layer.shifted && at.row == call.grid.rows - 1, layer.shifted && at.column == call.grid.columns - 1};
   attend(wide, channels, layer.heads, layer.position, cut, weights, y);
-  multiply<Beside>(layer.proj, y, kTokens, add_to(x));
+  multiply(layer.proj, y, add_to(x));
 
   normalize(to, channels, y, as_it_is);
-  multiply<Beside>(layer.fc1, y, kTokens, keep);
+  multiply(layer.fc1, y, keep);
   for (int i = 0; i < layer.fc1.outputs * kTokens; i += kLanes) store(wide + i, gelu(load(wide + i)));
-  multiply<Beside>(layer.fc2, wide, kTokens, add_to(to));
+  multiply(layer.fc2, wide, add_to(to));
 }
 
 }  // namespace

@@ -14,8 +14,8 @@ constexpr int kWindowsPerThread = 8;
 size_t scratch_floats(const Config& config) {
   const size_t c = config.channels, widest = std::max(3 * config.channels, config.hidden());
   const size_t layer = (c + widest + kTokens) * kTokens;
-  const size_t halo = std::max<size_t>(c, config.inputs()) * (kHalo + kTokens);
-  return std::max(layer, halo + static_cast<size_t>(config.outputs()) * kTokens);
+  const size_t inputs = std::max(config.channels, config.inputs()), outputs = config.outputs();
+  return std::max(layer, inputs * (kHalo + kTokens) + std::max(c, outputs) * kHalo + outputs * kTokens);
 }
 
 int windows_of(const Grid& grid) { return grid.images * grid.rows * grid.columns; }

@@ -1,8 +1,7 @@
 // Pixels in and pixels out: uint8 frames to a map, and a map to uint8 over bicubic interpolation.
 #pragma once
 
-#include "halo.h"
-#include "tile.h"
+#include "winograd.h"
 
 namespace catchlight {
 namespace {
@@ -28,7 +27,7 @@ void read(const Reading& call, int window) {
 }
 
 constexpr int kMaxScale = 8, kMaxFold = 2, kReach = 2;       // pixels that bicubic sees beyond a window
-constexpr int kPatch = kWindow * kMaxFold + 2 * kReach;      // side of the low-resolution patch
+constexpr int kSide = kWindow * kMaxFold + 2 * kReach;       // of the low-resolution patch
 constexpr int kCubicTaps = 2 * kReach + 1;
 
 // Weights of the pixels -2..2 around one, for each output pixel inside it (a = -0.75, half-pixel centres).
@@ -68,16 +67,13 @@ void write(const Writing& call, int window, float* scratch) {
   const Place at = place_of(call.grid, window);
   const int scale = call.scale, fold = call.unshuffle, shuffle = scale * fold, side = kWindow * fold;
   float* residual = scratch;
-  const float* halo = gather_halo(call.from, call.grid, call.matrix.inputs, window,
-                                  scratch + (size_t)call.matrix.outputs * kTokens);
-  multiply<Spread>(call.matrix, halo, kHalo,
-                   [&](int n, int token, Vector (&sum)[kStrip]) __attribute__((always_inline)) {
-                     CATCHLIGHT_UNROLL
-                     for (int v = 0; v < kStrip; ++v) store(residual + n * kTokens + token + v * kLanes, sum[v]);
-                   });
+  convolve_window(call.matrix, call.from, call.grid, window, residual + (size_t)call.matrix.outputs * kTokens,
+                  [&](int n, int token, Vector value) __attribute__((always_inline)) {
+                    store(residual + n * kTokens + token, value);
+                  });
 
   float weights[kMaxScale][kCubicTaps];
-  float patch[kPatch * kPatch * 3], blended[kPatch * 3], row[kWindow * kMaxFold * 3];
+  float patch[kSide * kSide * 3], blended[kSide * 3], row[kWindow * kMaxFold * 3];
   cubic_weights(scale, weights);
   cut_patch(call, at, side, patch);
   const int stride = (side + 2 * kReach) * 3;

@@ -1,4 +1,4 @@
-// The one inner loop of the engine: a register tile of outputs x tokens, summed over inputs (and taps).
+// The inner loop of the engine: a register tile of outputs x tokens, summed over inputs.
 #pragma once
 
 #include "vector.h"
@@ -6,41 +6,19 @@
 namespace catchlight {
 namespace {
 
-// Where the vectors of a strip lie: beside each other in a matrix ...
-struct Beside {
-  static constexpr int taps = 1;
-  static constexpr int tap(int) { return 0; }
-  static constexpr int vector(int v) { return v * kLanes; }
-  static int strip(int token) { return token; }
-};
-
-// ... or spread over the sixteen planes of a halo (halo.h), where output parity (py, px) under tap (dy, dx) is plane
-// (py + dy, px + dx).
-struct Spread {
-  static constexpr int taps = kTaps;
-  static constexpr int tap(int t) { return (t / 3 * 4 + t % 3) * kPlane; }
-  static constexpr int vector(int v) { return plane(v * kLanes / kPlane) + v * kLanes % kPlane; }
-  static int strip(int token) { return plane(token / kPlane) + token % kPlane; }
-  static constexpr int plane(int parity) { return (parity / 2 * 4 + parity % 2) * kPlane; }
-};
-
-// sum[n][v] += weight(n, k, t) * x(k, t, v) for every input k and tap t, where weight(n, k, t) is
-// weights[n * kOutputStep + (k * taps + t) * kInputStep] and inputs of x lie `stride` floats apart.
-template <class Placing, int kOutputs, int kOutputStep, int kInputStep>
+// sum[n][v] += weights[n * kOutputStep + k * kInputStep] * x[k * stride + v * kLanes] for every input k.
+template <int kOutputs, int kOutputStep, int kInputStep>
 CATCHLIGHT_INLINE void accumulate(Vector (&sum)[kOutputs][kStrip], const float* weights, const float* x, int stride,
                                   int inputs) {
-  for (int k = 0; k < inputs; ++k, x += stride) {
+  for (int k = 0; k < inputs; ++k, x += stride, weights += kInputStep) {
+    Vector in[kStrip];
     CATCHLIGHT_UNROLL
-    for (int t = 0; t < Placing::taps; ++t, weights += kInputStep) {
-      Vector in[kStrip];
+    for (int v = 0; v < kStrip; ++v) in[v] = load(x + v * kLanes);
+    CATCHLIGHT_UNROLL
+    for (int n = 0; n < kOutputs; ++n) {
+      const Vector weight = broadcast(weights[n * kOutputStep]);
       CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) in[v] = load(x + Placing::tap(t) + Placing::vector(v));
-      CATCHLIGHT_UNROLL
-      for (int n = 0; n < kOutputs; ++n) {
-        const Vector weight = broadcast(weights[n * kOutputStep]);
-        CATCHLIGHT_UNROLL
-        for (int v = 0; v < kStrip; ++v) sum[n][v] += in[v] * weight;
-      }
+      for (int v = 0; v < kStrip; ++v) sum[n][v] += in[v] * weight;
     }
   }
 }
@@ -68,12 +46,12 @@ CATCHLIGHT_INLINE void for_each_block(int outputs, F f) {
   }
 }
 
-// W x + b for the 64 tokens of a window; take(output, token, Vector (&)[kStrip]) receives each strip of an output.
-template <class Placing, class Take>
-CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, int stride, Take take) {
+// W x + b for a tile x; take(output, token, Vector (&)[kStrip]) receives each strip of an output.
+template <class Take>
+CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take) {
   for_each_block(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
     constexpr int outputs = decltype(size)::value;
-    const float* weights = matrix.weights + (size_t)first * matrix.inputs * Placing::taps;
+    const float* weights = matrix.weights + (size_t)first * matrix.inputs;
     for (int token = 0; token < kTokens; token += kStripTokens) {
       Vector sum[outputs][kStrip];
       CATCHLIGHT_UNROLL
@@ -81,7 +59,7 @@ CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, int stride
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) sum[n][v] = broadcast(matrix.bias[first + n]);
       }
-      accumulate<Placing, outputs, 1, outputs>(sum, weights, x + Placing::strip(token), stride, matrix.inputs);
+      accumulate<outputs, 1, outputs>(sum, weights, x + token, kTokens, matrix.inputs);
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) take(first + n, token, sum[n]);
     }

@@ -46,7 +46,9 @@ template <class T>
 CATCHLIGHT_INLINE void store(float* to, T value) {
   std::memcpy(to, &value, sizeof value);
 }
-CATCHLIGHT_INLINE Vector broadcast(float value) { return Vector{} + value; }
+
+// Subtracting 0 changes no value, so that nothing is left of it but the broadcast; adding 0 would change -0.
+CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
 
 CATCHLIGHT_INLINE Vector larger(Vector a, Vector b) {
 #if defined(__AVX512F__)
@@ -69,6 +71,15 @@ CATCHLIGHT_INLINE Vector smaller(Vector a, Vector b) {
 }
 
 CATCHLIGHT_INLINE Vector magnitude(Vector a) { return (Vector)((Integers)a & 0x7fffffff); }
+
+// Whether every lane of every vector lies between them; false where one is not a number.
+CATCHLIGHT_INLINE bool all_between(const Vector (&values)[kStrip], float low, float high) {
+  Integers inside = ~Integers{};
+  for (const Vector& value : values) inside &= (value > low) & (value < high);
+  int32_t all = -1;
+  for (int i = 0; i < kLanes; ++i) all &= inside[i];
+  return all != 0;
+}
 
 CATCHLIGHT_INLINE Vector square_root(Vector a) {
 #if defined(__AVX512F__)

@@ -7,9 +7,8 @@ namespace catchlight {
 namespace {
 
 constexpr double kLog2E = 1.4426950408889634;
+constexpr int kTaps = 9;
 constexpr int kTable = 2 * kWindow - 1;  // side of a checkpoint's table of position biases
-
-size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
 
 // Hands out the storage and reads the checkpoint, both from front to back.
 class Packer {
@@ -21,28 +20,47 @@ class Packer {
     return {copy(gain, channels), copy(bias, channels)};
   }
 
-  // A linear layer or, with inputs times nine, a convolution.
-  Matrix matrix(int inputs, int outputs, int taps) {
-    const float *weights = take(static_cast<size_t>(outputs) * inputs * taps), *bias = take(outputs);
-    return pack(std::vector<double>(weights, weights + static_cast<size_t>(outputs) * inputs * taps),
-                std::vector<double>(bias, bias + outputs), inputs, outputs, taps);
+  Matrix linear(int inputs, int outputs) {
+    const float *weights = take(static_cast<size_t>(outputs) * inputs), *bias = take(outputs);
+    const std::vector<double> w(weights, weights + static_cast<size_t>(outputs) * inputs);
+    return {pack(w, inputs, outputs), copy(bias, outputs), inputs, outputs};
+  }
+
+  // G g G^T of every 3x3 filter g, point by point (winograd.h).
+  Matrix convolution(int inputs, int outputs) {
+    constexpr double kG[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    const size_t filters = static_cast<size_t>(outputs) * inputs;
+    const float *weights = take(filters * kTaps), *bias = take(outputs), *packed = nullptr;
+    std::vector<double> of_point(filters);
+    for (int point = 0; point < 16; ++point) {
+      for (size_t i = 0; i < filters; ++i) {
+        of_point[i] = 0;
+        for (int tap = 0; tap < kTaps; ++tap) {
+          of_point[i] += kG[point / 4][tap / 3] * kG[point % 4][tap % 3] * weights[i * kTaps + tap];
+        }
+      }
+      const float* here = pack(of_point, inputs, outputs);
+      if (point == 0) packed = here;
+    }
+    return {packed, copy(bias, outputs), inputs, outputs};
   }
 
   // A linear layer behind a LayerNorm whose gain and bias it takes over; the first `scaled` outputs times `scale`.
-  Matrix matrix_after(const float* gain, const float* shift, int inputs, int outputs, int scaled, double scale) {
+  Matrix linear_after(const float* gain, const float* shift, int inputs, int outputs, int scaled, double scale) {
     const float *weights = take(static_cast<size_t>(outputs) * inputs), *bias = take(outputs);
-    std::vector<double> w(static_cast<size_t>(outputs) * inputs), b(outputs);
+    std::vector<double> w(static_cast<size_t>(outputs) * inputs);
+    float* b = give(outputs);
     for (int n = 0; n < outputs; ++n) {
       const double factor = n < scaled ? scale : 1.0;
-      b[n] = bias[n];
+      double constant = bias[n];
       for (int k = 0; k < inputs; ++k) {
         const double value = weights[static_cast<size_t>(n) * inputs + k];
-        b[n] += value * shift[k];
+        constant += value * shift[k];
         w[static_cast<size_t>(n) * inputs + k] = value * gain[k] * factor;
       }
-      b[n] *= factor;
+      b[n] = static_cast<float>(constant * factor);
     }
-    return pack(w, b, inputs, outputs, 1);
+    return {pack(w, inputs, outputs), b, inputs, outputs};
   }
 
   // A position table (225, heads) as vectors of 16 queries (attention.h).
@@ -68,9 +86,11 @@ class Packer {
   }
 
  private:
+  // Aligned to a cache line, as the storage is.
   float* give(size_t count) {
-    float* given = to_;
-    to_ += rounded(count);
+    used_ = (used_ + 15) / 16 * 16;
+    float* given = to_ + used_;
+    used_ += count;
     return given;
   }
 
@@ -80,23 +100,26 @@ class Packer {
     return to;
   }
 
-  Matrix pack(const std::vector<double>& weights, const std::vector<double>& bias, int inputs, int outputs, int taps) {
-    const size_t sums = static_cast<size_t>(inputs) * taps;
-    float *packed = give(sums * outputs), *out = packed, *packed_bias = give(outputs);
+  // weights: [output][input]. Points of a convolution lie without a gap between them.
+  const float* pack(const std::vector<double>& weights, int inputs, int outputs) {
+    float *packed = to_ + used_, *out = packed;
     const int blocks = (outputs + kBlock - 1) / kBlock;
     for (int b = 0, first = 0; b < blocks; ++b) {
       const int size = outputs / blocks + (b < outputs % blocks);
-      for (size_t k = 0; k < sums; ++k) {
-        for (int n = first; n < first + size; ++n) *out++ = static_cast<float>(weights[n * sums + k]);
+      for (int k = 0; k < inputs; ++k) {
+        for (int n = first; n < first + size; ++n) {
+          *out++ = static_cast<float>(weights[static_cast<size_t>(n) * inputs + k]);
+        }
       }
       first += size;
     }
-    for (int n = 0; n < outputs; ++n) packed_bias[n] = static_cast<float>(bias[n]);
-    return {packed, packed_bias, inputs, outputs};
+    used_ += static_cast<size_t>(inputs) * outputs;
+    return packed;
   }
 
   const float* from_;
-  float* to_;
+  float* const to_;
+  size_t used_ = 0;
 };
 
 size_t layer_parameters(const Config& config) {
@@ -105,12 +128,12 @@ size_t layer_parameters(const Config& config) {
          hidden * c + hidden + c * hidden + c;
 }
 
-// More than enough for all tensors: each is rounded up, and position tables grow.
+// More than enough for all tensors: convolutions and position tables grow, and some are rounded up.
 size_t packed_size(const Config& config) {
   size_t layers = 0;
   for (int depth : config.depths) layers += depth;
   const size_t tensors = 16 * (layers * 16 + config.depths.size() * 2 + 16);
-  return config.parameters() + layers * config.heads * kPosition + tensors;
+  return 2 * config.parameters() + layers * config.heads * kPosition + tensors;
 }
 
 }  // namespace
@@ -126,7 +149,7 @@ Weights::Weights(const Config& config, const float* from) : storage_(packed_size
   Packer packer(from, storage_.data());
   const int c = config.channels;
   const double query_scale = kLog2E / std::sqrt(static_cast<double>(c / config.heads));
-  conv_first = packer.matrix(config.inputs(), c, kTaps);
+  conv_first = packer.convolution(config.inputs(), c);
   patch_norm = packer.affine(c);
   for (int depth : config.depths) {
     Group group;
@@ -136,20 +159,20 @@ Weights::Weights(const Config& config, const float* from) : storage_(packed_size
       layer.heads = config.heads;
       layer.shifted = i % 2 == 1;
       const float *gain1 = packer.take(c), *bias1 = packer.take(c);
-      layer.qkv = packer.matrix_after(gain1, bias1, c, 3 * c, c, query_scale);
+      layer.qkv = packer.linear_after(gain1, bias1, c, 3 * c, c, query_scale);
       layer.position = packer.position(config.heads);
-      layer.proj = packer.matrix(c, c, 1);
+      layer.proj = packer.linear(c, c);
       const float *gain2 = packer.take(c), *bias2 = packer.take(c);
-      layer.fc1 = packer.matrix_after(gain2, bias2, c, config.hidden(), 0, 1.0);
-      layer.fc2 = packer.matrix(config.hidden(), c, 1);
+      layer.fc1 = packer.linear_after(gain2, bias2, c, config.hidden(), 0, 1.0);
+      layer.fc2 = packer.linear(config.hidden(), c);
       group.layers.push_back(layer);
     }
-    group.conv = packer.matrix(c, c, kTaps);
+    group.conv = packer.convolution(c, c);
     groups.push_back(std::move(group));
   }
   norm = packer.affine(c);
-  conv_body = packer.matrix(c, c, kTaps);
-  conv_up = packer.matrix(c, config.outputs(), kTaps);
+  conv_body = packer.convolution(c, c);
+  conv_up = packer.convolution(c, config.outputs());
 }
 
 }  // namespace catchlight

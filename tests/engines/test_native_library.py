@@ -163,7 +163,7 @@ def test_installation_succeeds_without_a_compiler(tmp_path):
 def test_wide_instructions_stay_in_their_unit(tmp_path, unit, flags):
     # Unoptimised, so that nothing that another unit might share has been inlined away.
     subprocess.run(
-        ["g++", "-std=c++17", "-O0", "-w", *flags, "-c", SOURCES / f"{unit}.cpp", "-o", tmp_path / "unit.o"],
+        ["g++", "-std=c++17", "-O0", "-w", "-fno-exceptions", *flags, "-c", SOURCES / f"{unit}.cpp", "-o", tmp_path / "unit.o"],
         check=True, timeout=100,
     )  # fmt: skip
 
