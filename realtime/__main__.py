@@ -20,7 +20,16 @@ from typing import Annotated, Final
 import tyro
 
 from engines import EngineError
-from realtime.config import Config, DoctorConfig, KeysConfig, PreviewConfig, RecordConfig, ReplayConfig, SubscribeConfig
+from realtime.config import (
+    Config,
+    DoctorConfig,
+    EnhanceConfig,
+    KeysConfig,
+    PreviewConfig,
+    RecordConfig,
+    ReplayConfig,
+    SubscribeConfig,
+)
 from realtime.errors import CameraError, RealtimeError, StreamError
 
 
@@ -101,6 +110,22 @@ def replay(config: Replay) -> int:
     return replay(config)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enhance(EnhanceConfig):
+    """Enhance every frame of recorded videos, into folders that `replay` and pandas read."""
+
+    videos: tyro.conf.Positional[tuple[Path, ...]]
+    """Video files."""
+
+
+def enhance(config: Enhance) -> int:
+    """Enhance every frame of recorded videos, into folders that `replay` and pandas read."""
+    _log_to_stderr(logging.WARNING)
+    from realtime.offline import enhance_videos
+
+    return enhance_videos(config)
+
+
 def preview(config: PreviewConfig) -> int:
     """Show a running daemon's stream in a browser on this machine, and its numbers to Prometheus at /metrics."""
     _log_to_stderr(logging.WARNING)
@@ -138,6 +163,7 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "subscribe": subscribe,
     "record": record,
     "replay": replay,
+    "enhance": enhance,
     "preview": preview,
     "doctor": doctor,
     "keys": keys,

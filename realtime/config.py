@@ -161,6 +161,26 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EnhanceConfig:
+    """The `enhance` command: every frame of recorded videos, as recordings."""
+
+    videos: tuple[Path, ...]
+    """Video files."""
+    out: Path = Path("enhanced")
+    """A folder is made here for each video, under its name; run again, it goes on with what is not done."""
+    processes: int = 0
+    """How many parts of videos to work on at once; 0: one for every two cores."""
+    crops: CropConfig = field(default_factory=CropConfig)
+    engine: EngineChoice = field(default_factory=EngineChoice)
+
+    def __post_init__(self) -> None:
+        if self.processes < 0:
+            raise ValueError(f"processes: expected at least 1, or 0 to choose, got {self.processes}")
+        if not self.videos:
+            raise ValueError("videos: expected at least one video file, got none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PreviewConfig:
     """The `preview` command: a page that shows the stream in a browser on this machine."""
 

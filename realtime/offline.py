@@ -1,0 +1,304 @@
+"""The `enhance` command: every frame of recorded videos, into folders that `replay` and pandas read.
+
+A video is cut into parts of some hundred frames, each worked off by itself: the face mesh, the windows and a network of
+several frames begin afresh WARM_UP_FRAMES before it. So a part comes out the same whichever process makes it and
+whenever, parts that are there need not be made again, and a run that was ended in any way is taken up where it was.
+
+    FOLDER/VIDEO/enhance.json      what the parts were made of and with
+    FOLDER/VIDEO/00000.messages    a recording (recording.py), a part for each part of the video
+
+In its messages captured_ns and sent_ns are the time in the video, ts_source is "video", captured_utc_ns is 0 and
+there are no stamps of stages.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import Engine, EngineError, load_engine
+from engines.bicubic import BicubicEngine
+from realtime.bypass import Bypass
+from realtime.capture import Capture
+from realtime.config import CropConfig, EngineChoice, EnhanceConfig
+from realtime.crops import Cropper
+from realtime.display import Display
+from realtime.errors import CameraNotFound, RealtimeError, RecordingError
+from realtime.frames import Enhanced, Frame
+from realtime.landmarks import FaceMesh
+from realtime.pipeline import locate, sharpen
+from realtime.recorder import Part
+from realtime.recording import jsonl_path, messages_path
+from realtime.signals import stopping
+from realtime.wire import encode, stamp
+
+PART_FRAMES: Final = 600
+WARM_UP_FRAMES: Final = 15
+_ASSUMED_FPS: Final = 30.0  # of a file that does not state its rate
+_SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One video, and where it goes."""
+
+    video: Path
+    folder: Path
+    fps: float
+    frames: int
+    """As the file states; its last part goes on to the true end."""
+    stream: str
+    frames_a_part: int
+
+    def parts(self) -> range:
+        """The numbers of its parts."""
+        return range(max(1, -(-self.frames // self.frames_a_part)))
+
+    def part_frames(self, part: int) -> int:
+        """How many frames a part has, as far as the file states it."""
+        return max(0, min(self.frames_a_part, self.frames - part * self.frames_a_part))
+
+    def is_done(self, part: int) -> bool:
+        """Whether a part is there, whole."""
+        return messages_path(self.folder, part).exists()
+
+
+class Shared:
+    """What the processes of a run have in common."""
+
+    def __init__(self) -> None:
+        self.stop = _SPAWN.Event()
+        self.taken = _SPAWN.Value("q", 0)
+        """Parts that someone has begun."""
+        self.frames = _SPAWN.Value("q", 0)
+        """Frames done."""
+        self.errors: SimpleQueue[RealtimeError | EngineError] = _SPAWN.SimpleQueue()
+
+
+def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -> int:
+    """Enhance every frame of every video until all is done or a signal comes; returns the exit code.
+
+    frames_a_part: what an interrupted run loses at most, for each process.
+    Raises CameraNotFound for a video that cannot be read, ValueError for a folder that was made with other settings,
+    EngineError, and RecordingError when the disk is full; what is done stays, and the next run goes on from there.
+    """
+    processes = config.processes or max(1, _cores() // 2)
+    choice = replace(config.engine, threads=config.engine.threads or max(1, _cores() // processes))
+    with load_engine(choice.engine, choice.tier, threads=choice.threads) as engine:
+        choice = replace(choice, engine=engine.name)
+        jobs = [_job(video, config, engine, frames_a_part) for video in config.videos]
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise ValueError("videos: expected a different name for each, got one twice; give each its own --out")
+    tasks = [(job, part) for job in jobs for part in job.parts() if not job.is_done(part)]
+    total = sum(job.frames for job in jobs)
+    done = total - sum(job.part_frames(part) for job, part in tasks)
+    shared = Shared()
+    arguments = (tasks, choice, config.crops, shared)
+    workers = [_SPAWN.Process(target=work, args=arguments) for _ in range(min(processes, len(tasks)))]
+    with stopping() as stop, Display(total=total) as display:
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers) and not stop:
+                workers[0].join(0.2)
+                display.update(f"{engine.name} {engine.tier}", done + shared.frames.value)
+                _raise_failure(workers, shared)
+        finally:
+            shared.stop.set()
+            for worker in workers:
+                if worker.pid is not None:
+                    worker.join()
+        _raise_failure(workers, shared)
+        left = sum(not job.is_done(part) for job, part in tasks)
+        display.say(
+            f"{config.out}: {done + shared.frames.value} frames of {len(jobs)} videos"
+            + (f", {left} parts left; the same command goes on from here" if left else "")
+        )
+    return stop.exit_code
+
+
+def work(tasks: list[tuple[Job, int]], choice: EngineChoice, crops: CropConfig, shared: Shared) -> None:
+    """One process of a run: take the next part until there is none."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one tells the others
+    parent = multiprocessing.parent_process()
+    video: Video | None = None
+    try:
+        with load_engine(choice.engine, choice.tier, threads=choice.threads) as engine:
+            while not shared.stop.is_set():
+                with shared.taken.get_lock():
+                    index, shared.taken.value = shared.taken.value, shared.taken.value + 1
+                if index >= len(tasks):
+                    return
+                job, part = tasks[index]
+                if video is None or video.path != job.video:
+                    video = Video(job.video)
+                frames = enhanced_part(video, job, part, engine, choice, crops)
+                with PartFiles(job.folder, part) as files:
+                    for enhanced in frames:
+                        for topic in ("eyes", "face") if crops.face else ("eyes",):
+                            files.write(_message(enhanced, topic, job.stream))
+                        with shared.frames.get_lock():
+                            shared.frames.value += 1
+                        if shared.stop.is_set() or (parent is not None and not parent.is_alive()):
+                            return
+                    files.keep()
+    except (RealtimeError, EngineError) as err:
+        shared.errors.put(err)
+
+
+def enhanced_part(
+    video: "Video", job: Job, part: int, engine: Engine, choice: EngineChoice, crops: CropConfig
+) -> Iterator[Enhanced]:
+    """One part's frames, enhanced; the last part has all that are left."""
+    first = part * job.frames_a_part
+    end = None if part == job.parts()[-1] else first + job.frames_a_part
+    bypass = None
+    if choice.bypass == "auto":
+        bypass = Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames))
+    with FaceMesh() as face_mesh:
+        frames = (_frame(seq, image, job.fps) for seq, image in video.stretch(max(0, first - WARM_UP_FRAMES), end))
+        located = locate(frames, face_mesh, Cropper(crops, frames=engine.frames))
+        yield from sharpen((item for item in located if item[0].frame.seq >= first), engine, bypass)
+
+
+class Video:
+    """A video's numbered frames, read forwards: going back a little is cheap, further back means from the start."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._capture = Capture(str(self.path), cv2.CAP_FFMPEG)
+        self._next = 0
+        self._recent: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=WARM_UP_FRAMES)
+
+    def stretch(self, first: int, end: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Number and image, uint8 (H, W, 3) BGR, from the first to before the end; damaged images are left out.
+
+        Frames are counted by reading them all: seeking is off by some frames in many formats.
+        """
+        if first < self._next - len(self._recent):
+            self._capture.close()
+            self._open()
+        yield from [item for item in self._recent if item[0] >= first and (end is None or item[0] < end)]
+        while (end is None or self._next < end) and self._capture.grab():
+            seq, self._next = self._next, self._next + 1
+            if seq < first:
+                self._recent.clear()
+            elif (image := self._capture.unpack()) is not None:
+                self._recent.append((seq, image))
+                yield seq, image
+
+
+class PartFiles:
+    """A part being made, under another name until it is kept; a context manager that removes what was not."""
+
+    def __init__(self, folder: Path, part: int) -> None:
+        self._final = (jsonl_path(folder, part), messages_path(folder, part))
+        jsonl, messages = (path.with_name(f".{path.name}.unfinished") for path in self._final)
+        self._unfinished = (jsonl, messages)
+        self._part = Part(messages, jsonl, part)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "PartFiles":
+        self._remove()  # of a run that was killed
+        self._stack.enter_context(self._part)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self._remove()
+
+    def write(self, data: bytearray) -> None:
+        """Append a message."""
+        self._part.write(data)
+
+    def keep(self) -> None:
+        """The part is whole: give it its name. The messages come last, since they say that it is done."""
+        self._stack.close()
+        for unfinished, final in zip(self._unfinished, self._final, strict=True):
+            unfinished.replace(final)
+
+    def _remove(self) -> None:
+        for path in self._unfinished:
+            path.unlink(missing_ok=True)
+
+
+def _job(video: Path, config: EnhanceConfig, engine: Engine, frames_a_part: int) -> Job:
+    capture = Capture(str(video), cv2.CAP_FFMPEG)
+    fps, frames, first = capture.fps or _ASSUMED_FPS, capture.length or 0, capture.read()
+    capture.close()
+    if first is None:
+        raise CameraNotFound(
+            f"{video}: expected a video, got no readable frame; check the path, try `ffprobe {video.name}`"
+        )
+    folder = config.out / video.stem
+    made_of = {
+        "video": video.name,
+        "video_bytes": video.stat().st_size,
+        "engine": engine.name,
+        "tier": engine.tier,
+        "model_sha256": engine.sha256,
+        "bypass": config.engine.bypass,
+        "crops": json.loads(json.dumps(asdict(config.crops))),
+        "frames_a_part": frames_a_part,
+        "warm_up_frames": WARM_UP_FRAMES,
+    }
+    _check_same(folder, made_of)
+    stream = sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    return Job(video=video, folder=folder, fps=fps, frames=frames, stream=stream, frames_a_part=frames_a_part)
+
+
+def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
+    path = folder / "enhance.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_text(json.dumps(made_of, indent=1) + "\n")
+        before = json.loads(path.read_text())
+    except (OSError, ValueError) as err:
+        raise RecordingError(f"{path}: expected to write and read it, got: {err}; choose another --out") from err
+    changed = [key for key in made_of if before.get(key) != made_of[key]]
+    if changed:
+        got = ", ".join(f"{key} {made_of[key]} instead of {before.get(key)}" for key in changed)
+        raise ValueError(f"{folder}: expected to go on with what is there, got {got}; choose another --out")
+
+
+def _frame(seq: int, image: NDArray[np.uint8], fps: float) -> Frame:
+    return Frame(seq=seq, captured_ns=round(seq * 1e9 / fps), captured_utc_ns=0, ts_source="video", image=image)
+
+
+def _message(enhanced: Enhanced, topic: Any, stream: str) -> bytearray:  # noqa: ANN401 - one of two literals
+    message = encode(replace(enhanced, stamps_ns={}), topic=topic, stream=stream)
+    frame = enhanced.crops.frame
+    stamp(message, sent_ns=frame.captured_ns, sent_seq=frame.seq)
+    return message
+
+
+def _raise_failure(workers: list[SpawnProcess], shared: Shared) -> None:
+    if not shared.errors.empty():
+        raise shared.errors.get()
+    for worker in workers:
+        if worker.exitcode:
+            raise RealtimeError(
+                f"enhance: expected process {worker.pid} to finish, got exit code {worker.exitcode}; run the same "
+                "command again to go on"
+            )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
