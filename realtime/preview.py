@@ -47,7 +47,9 @@ _LOOK_S = 0.2
 """How long a wait lasts before the signals, and whether the page is still there, are looked at."""
 _STALE_S = 5.0
 """Status comes once a second; one older than this says nothing about now."""
-_END_S = 3.0
+_OPEN_S = 2.0
+"""Browsers connect before they have anything to ask, and the end waits for such a connection."""
+_END_S = 5.0
 _NICE = 10
 """The preview gives way to the daemon."""
 
@@ -84,6 +86,7 @@ class Preview:
             server_header=None,
             max_size=16,
             ping_interval=None,
+            open_timeout=_OPEN_S,
             close_timeout=1,
         )
         self._thread = threading.Thread(target=self._server.serve_forever, name="preview")
