@@ -125,10 +125,11 @@ class CompiledEngine(Engine):
         try:
             self._programs[shape] = self._cache.obtain(facts, build, open_program)
             log.info("%s: serves %s from now on", name, shape)
-        except EngineError as err:
-            self._programs[shape] = err
-            self.passed_over += (f"{name}: {err}",)
-            log.error("%s: %s; %s goes on serving %s", name, err, self._stand_in.name, shape)
+        except Exception as err:  # this thread's last word, handed over to the one that runs batches
+            failure = err if isinstance(err, EngineError) else EngineError(f"{type(err).__name__}: {err}")
+            self._programs[shape] = failure
+            self.passed_over += (f"{name}: {failure}",)
+            log.error("%s: %s; %s goes on serving %s", name, failure, self._stand_in.name, shape)
 
 
 def _compare(output: NDArray[np.uint8], golden: NDArray[np.uint8] | None) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from engines.base import Engine
 from engines.checkpoint import Checkpoint
 from engines.cuda_graph import CapturedGraph
-from engines.errors import BackendUnavailable
+from engines.errors import BackendUnavailable, EngineError
 from engines.static import StaticPixels, StaticSwinIR
 from engines.swinir import SwinIR
 
@@ -36,7 +36,10 @@ class CudaEngine(Engine):
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         graph = self._graphs.pop(batch.shape, None)
         if graph is None:
-            body = half_body(self._model, *batch.shape[:3]).cuda()
+            try:
+                body = half_body(self._model, *batch.shape[:3]).cuda()
+            except RuntimeError as err:
+                raise EngineError(f"cuda: {err}; choose another engine or a smaller window") from err
             graph = CapturedGraph(StaticPixels(body, self._model.config, torch.half), batch.shape)
         self._graphs[batch.shape] = graph
         if len(self._graphs) > MAX_SHAPES:

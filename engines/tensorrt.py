@@ -59,7 +59,7 @@ class TensorRT(Toolkit):
         """timing: file in which the builder keeps what it has timed; its default lies in a shared temporary folder."""
         if not torch.cuda.is_available():
             raise BackendUnavailable(f"tensorrt: PyTorch {torch.__version__} finds no CUDA GPU; use engine auto")
-        self._builder, self._trt = _import_tensorrt()
+        self._builder, self._trt = import_tensorrt()
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
         self._timing = timing
         self._checkpoint, self._model = checkpoint, SwinIR.from_checkpoint(checkpoint)
@@ -140,7 +140,7 @@ class _Executed(nn.Module):
         return self.target
 
 
-def _import_tensorrt() -> tuple[ModuleType, ModuleType]:
+def import_tensorrt() -> tuple[ModuleType, ModuleType]:
     """torch_tensorrt, and the flavour of TensorRT that it found."""
     try:
         # This one first: it puts TensorRT-RTX in the place of tensorrt where that is what is installed.

@@ -18,7 +18,7 @@ class FakeToolkit(Toolkit):
 
     name = "fake"
 
-    def __init__(self, darker=0, version="1", fails=False):
+    def __init__(self, darker=0, version="1", fails=None):
         self.darker, self.version, self.fails = darker, version, fails
         self.built, self.go = [], threading.Event()
         self.go.set()
@@ -30,7 +30,7 @@ class FakeToolkit(Toolkit):
         self.go.wait(5)
         self.built.append(shape)
         if self.fails:
-            raise EngineError("no kernel for this card")
+            raise self.fails
         return f"fake {self.darker}".encode()
 
     def open(self, blob, shape):
@@ -125,8 +125,12 @@ def test_a_doubtful_program_on_disk_is_built_again_once(blob, open_engine, tmp_p
 
 @pytest.mark.parametrize(
     ("toolkit", "reason"),
-    [(FakeToolkit(fails=True), "no kernel for this card"), (FakeToolkit(darker=40), "dB from eager's")],
-    ids=["build fails", "output is wrong"],
+    [
+        (FakeToolkit(fails=EngineError("no kernel for this card")), "no kernel for this card"),
+        (FakeToolkit(fails=MemoryError("a whole card's worth")), "MemoryError: a whole card's worth"),
+        (FakeToolkit(darker=40), "dB from eager's"),
+    ],
+    ids=["build fails", "build breaks", "output is wrong"],
 )
 def test_when_a_fresh_build_will_not_do_the_other_engine_goes_on(toolkit, reason, open_engine, tmp_path, error_logs):
     engine = open_engine(toolkit)

@@ -84,7 +84,12 @@ def test_a_shape_that_is_no_multiple_of_the_window_is_refused(model):
         StaticSwinIR(model, 1, 16, 20)
 
 
-@pytest.mark.parametrize("shape", LADDER, ids=str)
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [*((name, LADDER[0]) for name in RANDOM), *((tier, shape) for tier in shipped_tiers() for shape in LADDER)],
+    indirect=["model"],
+    ids=str,
+)
 def test_it_exports_to_operations_that_tensorrt_converts(shape, model):
     body = StaticSwinIR(model, *shape).eval()
     n, height, width = shape
