@@ -9,10 +9,12 @@ namespace {
 CATCHLIGHT_INLINE int clamp(int i, int last) { return i < 0 ? 0 : i > last ? last : i; }
 CATCHLIGHT_INLINE int token_of(int y, int x) { return (y % 2 * 2 + x % 2) * kPlane + y / 2 * 4 + x / 2; }
 
-// Pixels beyond the frame repeat its edge.
+constexpr float kByte = 1.f / 255.f;
+
+// Pixels beyond the frame repeat its edge. Division by `fold`, 1 or 2, is a shift by `odd`.
 void read(const Reading& call, int window) {
   const Place at = place_of(call.grid, window);
-  const int fold = call.unshuffle, side = kWindow * fold, planes = call.channels * fold * fold;
+  const int fold = call.unshuffle, odd = fold - 1, side = kWindow * fold, planes = call.channels * fold * fold;
   const size_t row_bytes = (size_t)call.width * call.channels;
   const uint8_t* image = call.pixels + at.image * row_bytes * call.height;
   float* tile = call.map + (size_t)window * planes * kTokens;
@@ -20,8 +22,8 @@ void read(const Reading& call, int window) {
     const uint8_t* row = image + clamp(at.row * side + y, call.height - 1) * row_bytes;
     for (int x = 0; x < side; ++x) {
       const uint8_t* pixel = row + (size_t)clamp(at.column * side + x, call.width - 1) * call.channels;
-      float* to = tile + (y % fold * fold + x % fold) * kTokens + token_of(y / fold, x / fold);
-      for (int c = 0; c < call.channels; ++c) to[c * fold * fold * kTokens] = (float)pixel[c] / 255.f;
+      float* to = tile + ((y & odd) * fold + (x & odd)) * kTokens + token_of(y >> odd, x >> odd);
+      for (int c = 0; c < call.channels; ++c) to[c * fold * fold * kTokens] = (float)pixel[c] * kByte;
     }
   }
 }
@@ -51,7 +53,7 @@ CATCHLIGHT_INLINE void cut_patch(const Writing& call, Place at, int side, float*
     const uint8_t* row = image + clamp(at.row * side + y - kReach, call.height - 1) * row_bytes;
     for (int x = 0; x < side + 2 * kReach; ++x, patch += 3) {
       const uint8_t* pixel = row + (size_t)clamp(at.column * side + x - kReach, call.width - 1) * call.channels;
-      for (int c = 0; c < 3; ++c) patch[c] = (float)pixel[c] / 255.f;
+      for (int c = 0; c < 3; ++c) patch[c] = (float)pixel[c] * kByte;
     }
   }
 }
@@ -65,7 +67,7 @@ CATCHLIGHT_INLINE uint8_t to_byte(float value) {
 
 void write(const Writing& call, int window, float* scratch) {
   const Place at = place_of(call.grid, window);
-  const int scale = call.scale, fold = call.unshuffle, shuffle = scale * fold, side = kWindow * fold;
+  const int scale = call.scale, fold = call.unshuffle, odd = fold - 1, shuffle = scale * fold, side = kWindow * fold;
   float* residual = scratch;
   convolve_window(call.matrix, call.from, call.grid, window, residual + (size_t)call.matrix.outputs * kTokens,
                   [&](int n, int token, Vector value) __attribute__((always_inline)) {
@@ -95,8 +97,8 @@ void write(const Writing& call, int window, float* scratch) {
         row[i] = sum;
       }
       for (int x = 0; x < width; ++x) {
-        const int within = (from % fold * scale + inside) * shuffle + x % fold * scale + phase;
-        const float* added = residual + within * kTokens + token_of(from / fold, x / fold);
+        const int within = ((from & odd) * scale + inside) * shuffle + (x & odd) * scale + phase;
+        const float* added = residual + within * kTokens + token_of(from >> odd, x >> odd);
         const size_t to = start + (size_t)(x * scale + phase) * 3;
         for (int c = 0; c < 3; ++c) {
           const float value = row[x * 3 + c] + added[c * shuffle * shuffle * kTokens];

@@ -7,8 +7,9 @@
 namespace catchlight {
 namespace {
 
-// About 20 microseconds: longer than the gap between two passes, shorter than anything that others would notice.
-constexpr int kSpins = 600;
+// About 50 microseconds: as long as a window takes, which is what threads wait for each other, and too short for others
+// to notice.
+constexpr int kSpins = 3000;
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -12,7 +12,7 @@ import pytest
 
 import engines
 from engines import BackendUnavailable, SwinIRConfig
-from engines.native import _load
+from engines.native import _load, peak_flops
 
 ROOT = Path(engines.__file__).parents[1]
 SOURCES = ROOT / "engines" / "native"
@@ -163,7 +163,7 @@ def test_installation_succeeds_without_a_compiler(tmp_path):
 def test_wide_instructions_stay_in_their_unit(tmp_path, unit, flags):
     # Unoptimised, so that nothing that another unit might share has been inlined away.
     subprocess.run(
-        ["g++", "-std=c++17", "-O0", "-w", "-fno-exceptions", *flags, "-c", SOURCES / f"{unit}.cpp", "-o", tmp_path / "unit.o"],
+        [*"g++ -std=c++17 -O0 -w -fno-exceptions -c".split(), *flags, SOURCES / f"{unit}.cpp", "-o", tmp_path / "unit.o"],
         check=True, timeout=100,
     )  # fmt: skip
 
@@ -173,3 +173,7 @@ def test_wide_instructions_stay_in_their_unit(tmp_path, unit, flags):
 
     defined = [line.split(maxsplit=2)[2] for line in listed.stdout.splitlines()]
     assert defined == [f"catchlight::kKernels{unit.removeprefix('kernel_').title()}"]
+
+
+def test_the_measured_peak_is_that_of_a_processor(library):
+    assert 1e9 < peak_flops(threads=1, seconds=0.05) < 1e12
