@@ -1,4 +1,7 @@
-"""The command line: python -m train prepare | run | evaluate | compare | export."""
+"""The command line: python -m train prepare | run | evaluate | compare | export | gate.
+
+Exit codes: 0 done; 1 it could not be done, or the gate does not pass; 2 the command line cannot be used.
+"""
 
 import os
 import sys
@@ -11,6 +14,7 @@ import tyro
 from tyro.conf import Positional
 
 from engines import EngineError, load_engine
+from train import gate
 from train.config import TrainConfig
 from train.errors import TrainError
 
@@ -91,28 +95,36 @@ class Export:
     """Height and width of these windows, in low-resolution pixels."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate(gate.GateConfig):
+    """Judge a checkpoint: is it good for a tracker?"""
+
+    checkpoint: Positional[str]
+    """A tier, or a checkpoint's path."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
-    commands: dict[type, Callable[..., None]] = {
+    commands: dict[type, Callable[..., int | None]] = {
         Prepare: prepare,
         Run: run,
         Evaluate: evaluate,
         Compare: compare,
         Export: export,
+        Gate: judge,
     }
     try:
         command = tyro.cli(
-            Prepare | Run | Evaluate | Compare | Export,  # type: ignore[arg-type]
+            Prepare | Run | Evaluate | Compare | Export | Gate,
             prog="python -m train",
             description="Train the network, from a folder of faces to weights that engines load.",
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-        commands[type(command)](command)
+        return commands[type(command)](command) or 0
     except (TrainError, EngineError, ValueError) as err:
         print(f"train: {err}", file=sys.stderr)
         return 1
-    return 0
 
 
 def prepare(command: Prepare) -> None:
@@ -195,6 +207,13 @@ def export(command: Export) -> None:
     if command.onnx:
         height, width = command.onnx_size
         print(export_onnx(weights.checkpoint(command.onnx.stem), command.onnx, height=height, width=width))
+
+
+def judge(command: Gate) -> int:
+    """python -m train gate"""
+    record = gate.main(command)
+    print(gate.as_text(record))
+    return 0 if record["passed"] else 1
 
 
 if __name__ == "__main__":

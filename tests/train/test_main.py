@@ -124,6 +124,7 @@ def test_export_writes_onnx(checkpoint, tmp_path, capsys):
         (["run", "--data-dir", "gone"], "gone: expected a folder"),
         (["run", "--scale", "3"], "scale: expected 2, 4 or 8, got 3"),
         (["evaluate", "--data", "gone", "--tier", "gone"], "tier or checkpoint 'gone'"),
+        (["gate", "gone"], "tier or checkpoint 'gone'"),
         (["export"], "expected a source or --interpolate A B"),
         (["export", "gone"], "expected --out"),
         (["export", "gone", "--out", "a"], "tier or checkpoint 'gone'"),
