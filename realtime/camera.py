@@ -71,9 +71,13 @@ def open_camera(config: CameraConfig) -> Camera:
 
 
 def _named_camera(source: str, config: CameraConfig) -> Camera:
-    if source == "demo":
+    if source in ("demo", "demo-gaze"):
         return DemoCamera(
-            width=config.width, height=config.height, fps=config.fps, paced=not config.as_fast_as_possible
+            width=config.width,
+            height=config.height,
+            fps=config.fps,
+            looks_about=source == "demo-gaze",
+            paced=not config.as_fast_as_possible,
         )
     if "://" in source or device_number(source) is not None or not _is_path(source):
         webcam = Webcam(source, config)

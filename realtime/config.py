@@ -11,7 +11,8 @@ class CameraConfig:
     """Where frames come from."""
 
     source: str | None = None
-    """Camera index, video file, stream URL, or "demo"; None: the first camera that opens, else "demo"."""
+    """Camera index, video file, stream URL, "demo", or "demo-gaze", which looks about; None: the first camera that
+    opens, else "demo"."""
     width: int = 640
     """Frame width asked of a camera, and made by "demo", in pixels."""
     height: int = 480

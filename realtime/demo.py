@@ -30,6 +30,13 @@ LENS_SIGMA_PX = 0.6
 NOISE_SIGMA = 3.0
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422]
 
+# Where the demo looks, x and y from -1 to 1: nine points to calibrate with, then sixteen others.
+CALIBRATION_POINTS = [(x, y) for y in (-0.9, 0.0, 0.9) for x in (-0.9, 0.0, 0.9)]
+TEST_POINTS = [(x, y) for y in (-0.6, 0.5, -0.3, 0.7) for x in (0.4, -0.7, 0.65, -0.35)]
+GAZE_PATH = CALIBRATION_POINTS + TEST_POINTS
+GAZE_REACH = np.array([0.08, 0.025])
+"""How far the irises move for a gaze of 1, in interocular distances, along x and y."""
+
 BLINK_PERIOD_S = 3.0
 BLINK_S = 0.25
 
@@ -67,6 +74,7 @@ class DemoCamera:
         motion: float = 1.0,
         saccade_px: float = 0.0,
         saccade_period: int = 15,
+        looks_about: bool = False,
         blinks: bool = False,
         paced: bool = True,
         seed: int = 0,
@@ -74,7 +82,8 @@ class DemoCamera:
         """interocular_px: distance of the iris centres, by default 45 for 480 rows. motion: 0 for a still head.
 
         saccade_px: the irises jump this far to the image's left and right of straight ahead, in turn every
-        saccade_period frames, against still lids; up to a tenth of the interocular distance. blinks: the lids close
+        saccade_period frames, against still lids; up to a tenth of the interocular distance. looks_about: instead they
+        go along GAZE_PATH, again and again, a point every saccade_period frames. blinks: the lids close
         for a quarter of a second every three. paced: give frames at fps, like a camera; otherwise as fast as they
         are read.
         """
@@ -86,6 +95,7 @@ class DemoCamera:
         self.width, self.height, self.fps = width, height, fps
         self.interocular_px = interocular_px
         self._motion, self._saccade_px, self._saccade_period = motion, saccade_px, saccade_period
+        self._looks_about = looks_about
         self._blinks, self._paced, self._seed = blinks, paced, seed
         self._zoom = interocular_px / PHOTO_INTEROCULAR
         rng = np.random.default_rng(seed)
@@ -95,7 +105,7 @@ class DemoCamera:
         noise = rng.normal(0, NOISE_SIGMA, (height + 128, width + 128, 3)).round()
         self._brighter, self._darker = (np.maximum(part, 0).astype(np.uint8) for part in (noise, -noise))
         self._photo, self._base = self._paint_base()
-        self._canvases: dict[tuple[float, float], NDArray[np.uint8]] = {(0.0, 0.0): self._base}
+        self._canvases: dict[tuple[float, float, float], NDArray[np.uint8]] = {(0.0, 0.0, 0.0): self._base}
         self._pace = Pace(fps)
         self._seq = 0
         self._stopped = False
@@ -127,9 +137,16 @@ class DemoCamera:
     ) -> None:
         self.stop()
 
-    def iris_offset_px(self, seq: int) -> float:
-        """How far the irises stand to the image's right of straight ahead in frame seq, before the head's tilt."""
-        return self._saccade_px if (seq // self._saccade_period) % 2 else -self._saccade_px
+    def gaze(self, seq: int) -> tuple[float, float]:
+        """Where the demo looks in frame seq, x and y from -1 to 1, right and down in the image, if it looks about."""
+        return GAZE_PATH[seq // self._saccade_period % len(GAZE_PATH)]
+
+    def iris_offset_px(self, seq: int) -> tuple[float, float]:
+        """How far the irises stand right of and below straight ahead in frame seq, before the head's tilt."""
+        if self._looks_about:
+            x, y = GAZE_REACH * self.interocular_px * self.gaze(seq)
+            return float(x), float(y)
+        return self._saccade_px if (seq // self._saccade_period) % 2 else -self._saccade_px, 0.0
 
     def lid_closure(self, seq: int) -> float:
         """How far the upper lids have come down in frame seq: 0 open, 1 closed; in steps of a quarter."""
@@ -140,7 +157,7 @@ class DemoCamera:
 
     def true_eyes(self, seq: int) -> NDArray[np.float64]:
         """float64 (2, 2): x, y of the iris centres in frame seq in camera pixels, image-left eye first."""
-        irises = IRISES + np.array([self.iris_offset_px(seq) / self._zoom, 0])
+        irises = IRISES + np.array(self.iris_offset_px(seq)) / self._zoom
         to_camera = self._canvas_to_camera(seq)
         return np.asarray(self._to_canvas(irises) @ to_camera[:, :2].T + to_camera[:, 2])
 
@@ -200,24 +217,29 @@ class DemoCamera:
         canvas = (inside * canvas + (1 - inside) * backdrop).round().astype(np.uint8)
         return photo, _uint8(cv2.GaussianBlur(canvas, (0, 0), LENS_SIGMA_PX))
 
-    def _canvas(self, iris_offset_px: float, closure: float) -> NDArray[np.uint8]:
+    def _canvas(self, iris_offset_px: tuple[float, float], closure: float) -> NDArray[np.uint8]:
         """The canvas with the eyes so; painted once for each of the few combinations that occur."""
-        key = (iris_offset_px, closure)
+        key = (*iris_offset_px, closure)
         if key not in self._canvases:
             canvas = self._base.copy()
             for iris, opening in zip(IRISES, OPENINGS, strict=True):
-                self._paint_eye(canvas, iris, opening, iris_offset_px / self._zoom, closure)
+                self._paint_eye(canvas, iris, opening, np.array(iris_offset_px) / self._zoom, closure)
             self._canvases[key] = canvas
         return self._canvases[key]
 
     def _paint_eye(
-        self, canvas: NDArray[np.uint8], iris: NDArray[np.float64], opening: Opening, offset: float, closure: float
+        self,
+        canvas: NDArray[np.uint8],
+        iris: NDArray[np.float64],
+        opening: Opening,
+        offset: NDArray[np.float64],
+        closure: float,
     ) -> None:
-        """Repaint the surroundings of one eye with its iris moved by offset and its upper lid brought down.
+        """Repaint the surroundings of one eye with its iris moved by offset (x, y) and its upper lid brought down.
 
         Each canvas pixel is fetched from the photograph at a place that this function bends: inside the opening
-        along x, so that the iris moves as a whole and the white beside it gives way; above the lid's edge along y,
-        so that the skin of the lid stretches over the eye.
+        so that the iris moves as a whole and the white beside it gives way; above the lid's edge along y, so that the
+        skin of the lid stretches over the eye.
         """
         low = np.floor(self._to_canvas(iris - np.array([20, 18]))).astype(int)
         high = np.ceil(self._to_canvas(iris + np.array([20, 14]))).astype(int)
@@ -234,10 +256,11 @@ class DemoCamera:
         stretched = crease + (y - crease) * (upper - crease) / (edge - crease)
         from_y = np.where((y > crease) & (y < edge), stretched, y)
 
-        from_iris = np.abs(x - iris[0] - offset) - (IRIS_RADIUS + 0.4)
+        from_iris = np.abs(x - iris[0] - offset[0]) - (IRIS_RADIUS + 0.4)
         beside = np.clip(1 - from_iris / 3.0, 0, 1)
         within = np.clip(np.minimum(y - upper + 0.8, lower + 0.8 - y) / 0.8, 0, 1)
-        from_x = x - np.where(y > edge - 0.8, offset * beside * within, 0)
+        moved = np.where(y > edge - 0.8, beside * within, 0)
+        from_x, from_y = x - offset[0] * moved, from_y - offset[1] * moved
 
         eye = cv2.remap(
             self._photo,

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.demo import DemoCamera
+from realtime.demo import GAZE_PATH, DemoCamera
 
 
 def find_iris(image, iris, about, reach):
@@ -119,3 +119,26 @@ def test_stopped_demo_ends():
     demo.stop()
 
     assert demo.read() is None
+
+
+def test_a_demo_that_looks_about_visits_every_point_and_its_irises_are_there():
+    still = DemoCamera(motion=0, paced=False)
+    camera = DemoCamera(motion=0, looks_about=True, saccade_period=3, paced=False)
+    straight = still.true_eyes(0)
+
+    for seq in range(0, 3 * len(GAZE_PATH)):
+        gaze = GAZE_PATH[seq // 3]
+
+        assert camera.gaze(seq) == gaze
+        np.testing.assert_allclose(camera.true_eyes(seq) - straight, [np.array([3.6, 1.125]) * gaze] * 2, atol=1e-9)
+
+
+def test_the_iris_of_a_demo_that_looks_about_is_darkest_where_it_says():
+    camera = DemoCamera(interocular_px=90, motion=0, looks_about=True, saccade_period=1, paced=False)
+    down_left, down_right = camera.image(6), camera.image(8)
+
+    for image, seq in ((down_left, 6), (down_right, 8)):
+        other = down_right if seq == 6 else down_left
+        for x, y in camera.true_eyes(seq).round().astype(int):
+            here = np.s_[y - 2 : y + 3, x - 3 : x + 4]
+            assert image[here].mean() < other[here].mean() - 20
