@@ -201,9 +201,8 @@ def load_resilient(
         return ResilientEngine(first, frames=frames)
     checkpoint = load_checkpoint(DEFAULT_TIER if tier in ("auto", "default") else tier)
     rest = AUTO_ORDER[AUTO_ORDER.index(first.name) + 1 :]
-    return ResilientEngine(
-        first, [partial(open_backend, name, checkpoint, threads=threads, cache=cache) for name in rest]
-    )
+    spares = [partial(open_backend, name, checkpoint, threads=threads, cache=cache) for name in rest]
+    return ResilientEngine(first, spares, frames=frames)
 
 
 def _newest(batch: NDArray[np.uint8], engine: Engine) -> NDArray[np.uint8]:

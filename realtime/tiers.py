@@ -23,14 +23,14 @@ class Tiers:
         """For tier "auto", fps: gives the camera's rate; load: does the daemon's other work, beside the timing."""
         self._choice = choice
         self._governor: TierGovernor | None = None
-        tier = choice.tier
+        tier, frames = choice.tier, 0
         if tier == "auto" and choice.engine != "bicubic":
             budget_ms = max(1000 / min(fps(), FASTEST_FPS) - OTHER_STAGES_MS, 1000 / FASTEST_FPS / 2)
             timed = choose_tier(choice.engine, budget_ms, shape=TYPICAL_SHAPE, load=load, threads=choice.threads)
             _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", timed.p95_ms, budget_ms)
-            tier = timed.tier
+            tier, frames = timed.tier, timed.frames
             self._governor = TierGovernor(timed.p95_ms, tier, budget_ms=budget_ms)
-        self.engine: ResilientEngine = load_resilient(choice.engine, tier, threads=choice.threads)
+        self.engine: ResilientEngine = load_resilient(choice.engine, tier, frames=frames, threads=choice.threads)
 
     def observe(self, enhanced: Enhanced) -> None:
         """Take one frame's time into account; may begin to open another tier, which takes over when it is ready."""

@@ -154,3 +154,9 @@ def test_load_resilient_serves_a_checkpoint(random_checkpoint, tmp_path, noise):
     with load_resilient("eager", random_checkpoint(), cache=tmp_path) as engine:
         assert engine(noise(2, 16, 16, 3)).shape == (2, 32, 32, 3)
         assert engine.name == "eager"
+
+
+def test_load_resilient_takes_batches_of_more_frames_for_a_tier_that_may_come(random_checkpoint, tmp_path, noise):
+    with load_resilient("eager", random_checkpoint(), frames=3, cache=tmp_path) as engine:
+        assert engine.frames == 3
+        assert engine(noise(2, 16, 16, 9)).shape == (2, 32, 32, 3)
