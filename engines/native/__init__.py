@@ -7,8 +7,6 @@ the passes. setup.py compiles the kernels once for each instruction set; the lib
 import ctypes
 import os
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -120,25 +118,6 @@ class NativeEngine(Engine):
             self._library.catchlight_destroy(engine)
 
 
-def peak_flops(threads: int = 1, seconds: float = 0.2) -> float:
-    """Floating-point operations a second that this processor's multiply-adds reach at most, on that many threads.
-
-    Raises BackendUnavailable where the library is not built.
-    """
-    library = _load()
-
-    def run(_: int) -> float:
-        done, result, end = 0.0, ctypes.c_float(1), time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            done += library.catchlight_peak(100_000, ctypes.byref(result))
-        return done
-
-    start = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        done = sum(pool.map(run, range(threads)))
-    return done / (time.perf_counter() - start)
-
-
 @cache
 def _load() -> ctypes.CDLL:
     """The library with its signatures; raises BackendUnavailable where it cannot be used."""
@@ -163,8 +142,6 @@ def _load() -> ctypes.CDLL:
     library.catchlight_run.argtypes = [pointer, pointer, i32, i32, i32, pointer, pointer]
     library.catchlight_name.argtypes = [pointer]
     library.catchlight_name.restype = ctypes.c_char_p
-    library.catchlight_peak.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_float)]
-    library.catchlight_peak.restype = ctypes.c_double
     library.catchlight_destroy.argtypes = [pointer]
     library.catchlight_destroy.restype = None
     return library

@@ -107,8 +107,4 @@ int32_t catchlight_run(catchlight_engine* engine, const uint8_t* input, int32_t 
 
 const char* catchlight_name(const catchlight_engine* engine) { return engine ? engine->network.kernels().name : ""; }
 
-double catchlight_peak(int64_t rounds, float* result) {
-  return result == nullptr ? 0 : find_kernels(CATCHLIGHT_AUTO)->peak(rounds, result);
-}
-
 void catchlight_destroy(catchlight_engine* engine) { delete engine; }

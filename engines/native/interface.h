@@ -58,10 +58,6 @@ CATCHLIGHT_EXPORT int32_t catchlight_run(catchlight_engine* engine, const uint8_
 // The instruction set that the engine runs: "avx512", "avx2" or "portable".
 CATCHLIGHT_EXPORT const char* catchlight_name(const catchlight_engine* engine);
 
-// Does multiply-adds in registers, with the widest instructions, and returns how many floating-point operations they
-// were: the limit that benchmarks compare with. result: any number, overwritten.
-CATCHLIGHT_EXPORT double catchlight_peak(int64_t rounds, float* result);
-
 // Joins the threads and frees everything; null is harmless.
 CATCHLIGHT_EXPORT void catchlight_destroy(catchlight_engine* engine);
 

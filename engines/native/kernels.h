@@ -100,7 +100,7 @@ struct Writing {
   float* exact;     // null, or the same before clamping and rounding
 };
 
-// Each function but the last works on one window, given by its index in the map, with scratch of its thread's own.
+// Each function works on one window, given by its index in the map, with scratch of its thread's own.
 struct Kernels {
   const char* name;
   void (*read)(const Reading&, int window);
@@ -108,7 +108,6 @@ struct Kernels {
   void (*realign)(const Realigning&, int window);
   void (*convolve)(const Convolution&, int window, float* scratch);
   void (*write)(const Writing&, int window, float* scratch);
-  double (*peak)(int64_t rounds, float* result);
 };
 
 extern const Kernels kKernelsPortable;

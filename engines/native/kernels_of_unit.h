@@ -1,11 +1,10 @@
 // The kernels, as the unit that includes this is compiled: it defines CATCHLIGHT_KERNELS and CATCHLIGHT_KERNELS_NAME.
 #include "convolution.h"
 #include "layer.h"
-#include "peak.h"
 #include "pixels.h"
 
 namespace catchlight {
 
-extern const Kernels CATCHLIGHT_KERNELS = {CATCHLIGHT_KERNELS_NAME, read, run_layer, realign, convolve, write, peak};
+extern const Kernels CATCHLIGHT_KERNELS = {CATCHLIGHT_KERNELS_NAME, read, run_layer, realign, convolve, write};
 
 }  // namespace catchlight

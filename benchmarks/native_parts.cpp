@@ -1,0 +1,106 @@
+// Times the parts of the native engine's AVX-512 kernels alone, for one window: cycles of CPU time, best of many, beside
+// the multiply-adds that they cannot do without at one 512-bit multiply-add a cycle. Arguments: channels, heads,
+// unshuffle (1 or 2), and the processor's clock in GHz.
+//
+//   g++ -std=c++17 -O3 -fno-math-errno -fno-trapping-math -w -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl
+//       -mprefer-vector-width=512 -Iengines/native benchmarks/native_parts.cpp -o native_parts && ./native_parts 48 4 2 3.7
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "convolution.h"
+#include "layer.h"
+#include "memory.h"
+#include "pixels.h"
+
+using namespace catchlight;
+
+namespace {
+
+double ghz = 0;
+std::vector<Floats> storage;
+
+double seconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec + 1e-9 * now.tv_nsec;
+}
+
+float* random_floats(size_t count, float scale = 1.f) {
+  storage.emplace_back(count);
+  float* data = storage.back().data();
+  for (size_t i = 0; i < count; ++i) data[i] = scale * (std::rand() % 2001 / 1000.f - 1.f);
+  return data;
+}
+
+Matrix random_matrix(int inputs, int outputs, int points = 1) {
+  const size_t count = static_cast<size_t>(inputs) * outputs * points;
+  return {random_floats(count, 1.f / std::sqrt(static_cast<float>(inputs))), random_floats(outputs), inputs, outputs};
+}
+
+template <class F>
+void time_part(const char* name, double multiply_adds, F f) {
+  double best = 1e9;
+  for (int round = 0; round < 60; ++round) {
+    const double start = seconds();
+    for (int i = 0; i < 8; ++i) f();
+    best = std::min(best, (seconds() - start) / 8);
+  }
+  const double cycles = best * ghz * 1e9;
+  std::printf("%-20s %8.0f cycles, %8.0f multiply-adds, %5.1f %%\n", name, cycles, multiply_adds,
+              100 * multiply_adds / cycles);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 5) {
+    std::fprintf(stderr, "usage: %s CHANNELS HEADS UNSHUFFLE GHZ\n", arguments[0]);
+    return 2;
+  }
+  const int c = std::atoi(arguments[1]), heads = std::atoi(arguments[2]), fold = std::atoi(arguments[3]);
+  ghz = std::atof(arguments[4]);
+  const double linear = 64.0 / kLanes * c * c;
+  const Grid grid = {1, 6 / fold, 8 / fold};
+  const size_t map = static_cast<size_t>(c) * kTokens * grid.rows * grid.columns;
+  const int window = grid.columns + 1;  // one with neighbours on every side, unless there are none
+  float *from = random_floats(map), *to = random_floats(map), *scratch = random_floats(1 << 20);
+  float *tile = random_floats(c * kTokens), *wide = random_floats(3 * c * kTokens), *result = random_floats(c * kTokens);
+
+  const Layer layer = {random_matrix(c, 3 * c), random_matrix(c, c), random_matrix(c, 2 * c), random_matrix(2 * c, c),
+                       random_floats(heads * kPosition), c, heads, true};
+  const auto keep = [&](int n, int token, Vector(&sum)[kStrip]) __attribute__((always_inline)) {
+    for (int v = 0; v < kStrip; ++v) store(wide + n * kTokens + token + v * kLanes, sum[v]);
+  };
+  time_part("layer", 8 * linear + 512 * c, [&] { run_layer({&layer, grid, from, false, to}, window, scratch); });
+  time_part("  realign", 0, [&] { realign_tile(from, grid, c, window, true, tile); });
+  time_part("  LayerNorm (of 2)", 0, [&] { normalize(from, c, tile, [](int, Vector x) { return x; }); });
+  time_part("  qkv", 3 * linear, [&] { multiply(layer.qkv, tile, keep); });
+  time_part("  attention", 512 * c, [&] { attend(wide, c, heads, layer.position, {}, scratch, result); });
+  time_part("  fc1", 2 * linear, [&] { multiply(layer.fc1, tile, keep); });
+  time_part("  GELU", 0, [&] {
+    for (int i = 0; i < 2 * c * kTokens; i += kLanes) store(wide + i, gelu(load(wide + i)));
+  });
+
+  const Convolution convolution = {random_matrix(c, c, kPoints), grid, from, to, to, {}, nullptr};
+  const float* around[9];
+  neighbours(from, grid, c, window, from, around);
+  time_part("convolution", 9 * linear, [&] { convolve(convolution, window, scratch); });
+  time_part("  inputs", 0, [&] { transform_inputs(around, c, scratch); });
+  time_part("  products", 4 * linear, [&] { multiply_points(convolution.matrix, scratch, scratch + c * kHalo); });
+  time_part("  outputs", 0, [&] {
+    transform_outputs(convolution.matrix, scratch, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
+  });
+
+  std::vector<uint8_t> pixels(48 * 64 * 9, 100), output(96 * 128 * 3);
+  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints);
+  float* planes = random_floats(map * 36);
+  time_part("read, three frames", 0, [&] { read({pixels.data(), 48, 64, 9, fold, grid, planes}, window); });
+  time_part("write, x2", 9 * linear * 12 * fold * fold / c, [&] {
+    write({up, grid, from, pixels.data(), 48, 64, 9, fold, 2, output.data(), nullptr}, window, scratch);
+  });
+}
