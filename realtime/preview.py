@@ -50,7 +50,7 @@ _STALE_S = 5.0
 _OPEN_S = 2.0
 """Browsers connect before they have anything to ask, and the end waits for such a connection."""
 _END_S = 5.0
-_NICE = 10
+_NICE = 5
 """The preview gives way to the daemon."""
 
 
