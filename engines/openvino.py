@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: the stock engine where the native one cannot run."""
 
+import functools
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -27,6 +28,15 @@ GRAPH = 1
 MAX_SHAPES = 8
 
 
+@functools.cache
+def _core() -> Core:
+    """One for the process, never let go: each sets a stack for signals and on its end restores the one before it.
+
+    With two whose lives overlap, that one is gone: the next signal, such as Ctrl-C, ends the process with SIGSEGV.
+    """
+    return Core()
+
+
 class OpenVINOEngine(Engine):
     """Compiles the network for each shape when it first appears, in float32, and keeps it on disk.
 
@@ -47,7 +57,7 @@ class OpenVINOEngine(Engine):
         } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
         self._requests: OrderedDict[tuple[int, ...], InferRequest] = OrderedDict()
         try:
-            self._core = Core()
+            self._core = _core()
             if "CPU" not in self._core.available_devices:
                 raise BackendUnavailable("openvino: it has no CPU plugin here; install the openvino wheel again")
         except RuntimeError as err:

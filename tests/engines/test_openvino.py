@@ -107,3 +107,22 @@ def test_it_computes_in_float32_even_where_the_cpu_has_bfloat16(random_checkpoin
         precision = request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
 
     assert precision.get_type_name() == "f32"
+
+
+OVERLAPPING = """
+import os, signal, sys
+from engines import load_engine
+first = load_engine("openvino", sys.argv[1], cache=sys.argv[2])
+second = load_engine("openvino", sys.argv[1], cache=sys.argv[2])
+del first, second
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_signal_after_engines_whose_lives_overlapped_is_handled(random_checkpoint, tmp_path):
+    command = [sys.executable, "-c", OVERLAPPING, str(random_checkpoint()), str(tmp_path)]
+
+    run = subprocess.run(command, capture_output=True, text=True)
+
+    assert (run.returncode, run.stdout) == (0, "handled\n")
