@@ -80,7 +80,7 @@ class NativeEngine(Engine):
                 ctypes.byref(_Config(*shape, len(depths), depths)),
                 weights,
                 weights.size,
-                threads or min(len(os.sched_getaffinity(0)), MAX_THREADS),
+                threads or min(_cores(), MAX_THREADS),
                 _INSTRUCTIONS[instructions],
                 ctypes.byref(self._engine),
             )
@@ -116,6 +116,11 @@ class NativeEngine(Engine):
         with self._lock:
             engine, self._engine = self._engine, ctypes.c_void_p()
             self._library.catchlight_destroy(engine)
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

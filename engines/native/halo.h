@@ -29,12 +29,10 @@ CATCHLIGHT_INLINE void neighbours(const float* map, const Grid& grid, int channe
 CATCHLIGHT_INLINE Vector moved(const float* const* column, size_t at, int rows) {
   const Vector here = load(column[3] + at);
   if (rows < 0) {
-    return __builtin_shufflevector(load(column[0] + at), here, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
-                                   26, 27);
+    return shuffle<12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27>(load(column[0] + at), here);
   }
   if (rows > 0) {
-    return __builtin_shufflevector(here, load(column[6] + at), 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
-                                   19);
+    return shuffle<4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19>(here, load(column[6] + at));
   }
   return here;
 }
@@ -47,12 +45,10 @@ CATCHLIGHT_INLINE void planes_around(const float* const (&around)[9], int channe
     const size_t even = channel * kTokens + (a % 2 ? 0 : 2) * kPlane + block, odd = even + kPlane;
     const Vector left = moved(around, odd, rows), right = moved(around + 2, even, rows);
     const Vector here_even = moved(around + 1, even, rows), here_odd = moved(around + 1, odd, rows);
-    d[a * kPatch] = __builtin_shufflevector(left, here_odd, 3, 16, 17, 18, 7, 20, 21, 22, 11, 24, 25, 26, 15, 28, 29,
-                                            30);
+    d[a * kPatch] = shuffle<3, 16, 17, 18, 7, 20, 21, 22, 11, 24, 25, 26, 15, 28, 29, 30>(left, here_odd);
     d[a * kPatch + 1] = here_even;
     d[a * kPatch + 2] = here_odd;
-    d[a * kPatch + 3] = __builtin_shufflevector(here_even, right, 1, 2, 3, 16, 5, 6, 7, 20, 9, 10, 11, 24, 13, 14, 15,
-                                                28);
+    d[a * kPatch + 3] = shuffle<1, 2, 3, 16, 5, 6, 7, 20, 9, 10, 11, 24, 13, 14, 15, 28>(here_even, right);
   }
 }
 
@@ -70,10 +66,10 @@ CATCHLIGHT_INLINE void planes_around(const float* const (&around)[9], int channe
       const size_t even = channel * kTokens + parity * kPlane + (source + 4) % 4 * 4, odd = even + kPlane;
       const Quad left = load_as<Quad>(row[0] + odd), right = load_as<Quad>(row[2] + even);
       const Quad here_even = load_as<Quad>(row[1] + even), here_odd = load_as<Quad>(row[1] + odd);
-      store(joined[0] + i, __builtin_shufflevector(left, here_odd, 3, 4, 5, 6));
+      store(joined[0] + i, shuffle<3, 4, 5, 6>(left, here_odd));
       store(joined[1] + i, here_even);
       store(joined[2] + i, here_odd);
-      store(joined[3] + i, __builtin_shufflevector(here_even, right, 1, 2, 3, 4));
+      store(joined[3] + i, shuffle<1, 2, 3, 4>(here_even, right));
     }
     for (int b = 0; b < kPatch; ++b) d[a * kPatch + b] = load(joined[b]);
   }

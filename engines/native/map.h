@@ -42,7 +42,7 @@ CATCHLIGHT_INLINE void realign_tile(const float* map, const Grid& grid, int chan
     for (int y = 0; y < 4; ++y) {
       const size_t source = plane * kPlane + (y + 2) % 4 * 4;
       const Quad l = load_as<Quad>(from[y / 2][0] + source), r = load_as<Quad>(from[y / 2][1] + source);
-      store(to + plane * kPlane + y * 4, __builtin_shufflevector(l, r, 2, 3, 4, 5));
+      store(to + plane * kPlane + y * 4, shuffle<2, 3, 4, 5>(l, r));
     }
   }
 }

@@ -50,6 +50,17 @@ CATCHLIGHT_INLINE void store(float* to, T value) {
 // Subtracting 0 changes no value, so that nothing is left of it but the broadcast; adding 0 would change -0.
 CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
 
+// Lanes of a, then of b, picked by number.
+template <int... kPicked, class T>
+CATCHLIGHT_INLINE T shuffle(T a, T b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, kPicked...);
+#else
+  typedef int32_t Picked __attribute__((vector_size(sizeof(T))));
+  return __builtin_shuffle(a, b, Picked{kPicked...});
+#endif
+}
+
 CATCHLIGHT_INLINE Vector larger(Vector a, Vector b) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_max_ps((__m512)a, (__m512)b);
