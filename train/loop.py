@@ -160,6 +160,8 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor) -
     """What the picture lacks of the truth."""
     reference = losses.charbonnier(bicubic(lr[:, :3], config.network.scale), hr)
     terms = {"pixel": losses.balanced(losses.charbonnier(fake, hr), reference)}
+    if config.loss.colour:
+        terms["colour"] = losses.balanced(losses.colour(fake, hr), reference)
     if config.loss.gradient:
         terms["gradient"] = losses.gradient(fake, hr).mean()
     if config.loss.frequency:
@@ -169,7 +171,7 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor) -
 
 def sum_of_terms(config: TrainConfig, terms: dict[str, Tensor]) -> Tensor:
     """The weighted sum of generator_terms()."""
-    weights = {"pixel": config.loss.pixel, "gradient": config.loss.gradient, "frequency": config.loss.frequency}
+    weights = {name: getattr(config.loss, name) for name in ("pixel", "colour", "gradient", "frequency")}
     return torch.stack([weights[name] * value for name, value in terms.items() if name in weights]).sum()
 
 

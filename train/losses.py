@@ -24,6 +24,11 @@ def balanced(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
     return mean
 
 
+def colour(image: Tensor, truth: Tensor) -> Tensor:
+    """Charbonnier penalty of the means over 8x8 pixels, each sample's, (B,): an iris must keep its colour."""
+    return charbonnier(F.avg_pool2d(image, 8, 4), F.avg_pool2d(truth, 8, 4))
+
+
 def gradient(image: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the horizontal and vertical first differences, (B,)."""
     d = image - truth

@@ -7,6 +7,7 @@ from train.losses import (
     EPSILON,
     balanced,
     charbonnier,
+    colour,
     critic_loss,
     feature_matching,
     focal_frequency,
@@ -119,3 +120,12 @@ def test_feature_matching_is_the_mean_over_levels_of_the_mean_distance():
     fake, real = [torch.tensor([1.0, 3.0]), torch.tensor([2.0])], [torch.tensor([0.0, 0.0]), torch.tensor([1.5])]
 
     assert feature_matching(fake, real).item() == pytest.approx((2 + 0.5) / 2)
+
+
+def test_colour_sees_the_means_and_not_the_noise():
+    truth = torch.full((1, 3, 16, 16), 0.5)
+    checkers = truth + 0.1 * (torch.arange(16)[:, None] + torch.arange(16)).fmod(2).mul(2).sub(1)
+    tinted = truth + 0.1
+
+    assert colour(checkers, truth).item() == pytest.approx(0, abs=1e-6)
+    assert colour(tinted, truth).item() == pytest.approx(np.hypot(0.1, EPSILON) - EPSILON, rel=1e-4)
