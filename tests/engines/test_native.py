@@ -276,3 +276,27 @@ def test_it_needs_no_torch(random_checkpoint, instructions):
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_memory_that_runs_out_is_an_error_and_not_the_end(random_checkpoint, instructions):
+    program = f"""
+import resource
+import numpy
+from engines import EngineError, load_checkpoint
+from engines.native import NativeEngine
+
+engine = NativeEngine(load_checkpoint({str(random_checkpoint())!r}), threads=1)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    engine(numpy.zeros((1, 2048, 2048, 3), numpy.uint8))
+except EngineError as err:
+    print(err)
+print(engine(numpy.zeros((1, 8, 8, 3), numpy.uint8)).shape)
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines() == [
+        "native: out of memory; use smaller batches or fewer threads (code 2)",
+        "(1, 16, 16, 3)",
+    ]
