@@ -69,9 +69,8 @@ def agreement(
     c = candidates.reshape(-1, 2)
     along = (places * units).sum(axis=1) - c @ units.T
     distance2 = (c**2).sum(axis=1)[:, None] + (places**2).sum(axis=1) - 2 * c @ places.T
-    counts = (along > 0) & (distance2 >= reach[0] ** 2) & (distance2 <= reach[1] ** 2)
-    agreeing = np.zeros_like(along)
-    agreeing[counts] = along[counts] ** 2 / distance2[counts]
+    counts = (distance2 >= reach[0] ** 2) & (distance2 <= reach[1] ** 2)
+    agreeing = np.maximum(along, 0) ** 2 / np.maximum(distance2, 1e-6) * counts
     return np.asarray(agreeing.mean(axis=1).reshape(candidates.shape[:2]), np.float32)
 
 
