@@ -8,31 +8,24 @@ The stream is a person's face, and any web page may try to reach a port of this 
 only to loopback's names (against DNS rebinding), and gives the stream only to a page of its own.
 """
 
-import base64
-import hashlib
 import os
-import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from http import HTTPStatus
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import psutil
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.sync.server import Server, ServerConnection, serve
 
-from realtime import wire
+from realtime import answers, wire
 from realtime.client import Subscriber
 from realtime.config import PreviewConfig
 from realtime.errors import StreamError, StreamTimeout
@@ -115,15 +108,15 @@ class Preview:
         host, origin = request.headers.get("Host"), request.headers.get("Origin")
         path = request.path.partition("?")[0]
         if host not in self._hosts:
-            return _text(403, f"Host: expected {' or '.join(sorted(self._hosts))}\n")
+            return answers.text(403, f"Host: expected {' or '.join(sorted(self._hosts))}\n")
         if path == "/":
-            return _page()
+            return answers.page()
         if path == "/metrics":
-            return _text(200, self.metrics(), "text/plain; version=0.0.4; charset=utf-8")
+            return answers.text(200, self.metrics(), "text/plain; version=0.0.4; charset=utf-8")
         if path.removeprefix("/stream/") not in wire.TOPICS:
-            return _text(404, "expected /, /metrics or /stream/ and a topic\n")
+            return answers.text(404, "expected /, /metrics or /stream/ and a topic\n")
         if origin not in {f"http://{name}" for name in self._hosts}:
-            return _text(403, "Origin: expected the preview's own page\n")
+            return answers.text(403, "Origin: expected the preview's own page\n")
         return None
 
     def _stream(self, page: ServerConnection) -> None:
@@ -202,40 +195,3 @@ def beside(port: int, endpoint: str) -> Iterator[str]:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-@cache
-def _page() -> Response:
-    """The page, allowed to run its own scripts and styles and to talk to where it came from, and nothing else."""
-    page = Path(__file__).with_suffix(".html").read_bytes()
-    scripts = " ".join(map(_hash, re.findall(rb"<script[^>]*>(.*?)</script>", page, re.DOTALL)))
-    styles = " ".join(map(_hash, re.findall(rb"<style>(.*?)</style>", page, re.DOTALL)))
-    policy = (
-        f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return _response(200, page, "text/html; charset=utf-8", ("Content-Security-Policy", policy))
-
-
-def _hash(part: bytes) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(part).digest()).decode()}'"
-
-
-def _text(status: int, text: str, kind: str = "text/plain; charset=utf-8") -> Response:
-    return _response(status, text.encode(), kind)
-
-
-def _response(status: int, body: bytes, kind: str, *others: tuple[str, str]) -> Response:
-    headers = Headers(
-        [
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-            ("Referrer-Policy", "no-referrer"),
-            *others,
-        ]
-    )
-    return Response(status, HTTPStatus(status).phrase, headers, body)

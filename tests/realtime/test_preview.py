@@ -10,9 +10,11 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+import tyro
 from streams import streaming
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -20,6 +22,7 @@ from wire_samples import enhanced
 
 import realtime
 from realtime import Status, StreamError, wire
+from realtime.__main__ import Run, main
 from realtime.config import PreviewConfig
 from realtime.preview import MAX_STREAMS, Preview, beside
 
@@ -285,7 +288,7 @@ def _is_answered(port):
 
 
 def _wait_until(holds):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 40  # a loaded machine starts a process slowly
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -312,6 +315,45 @@ def test_preview_beside_a_daemon_that_is_killed_ends_too():
 def test_preview_that_cannot_start_does_not_stop_the_daemon(capfd):
     with socket.create_server(("127.0.0.1", 0)) as taken, beside(taken.getsockname()[1], NOBODY):
         _wait_until(lambda: "expected a free port" in capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(("words", "port"), [([], None), (["--preview"], 5581), (["--preview", "8080"], 8080)])
+def test_port_may_be_left_out(words, port):
+    assert tyro.cli(Run, args=[*words, "--seconds", "1"], config=(tyro.conf.OmitArgPrefixes,)).preview == port
+
+
+@pytest.mark.parametrize("words", [["x"], ["1", "2"], ["0"], ["65536"], ["5581", "--keys", "folder"]], ids=" ".join)
+def test_port_that_cannot_be_used(words, capfd):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--preview", *words])
+
+    assert ended.value.code == 2
+    assert "preview" in capfd.readouterr().err
+
+
+def test_daemon_with_a_preview(tmp_path):
+    port = _free_port()
+    words = [
+        "run",
+        "--source",
+        "demo",
+        "--engine",
+        "bicubic",
+        "--bind",
+        f"ipc://{tmp_path}/eyes",
+        "--preview",
+        str(port),
+    ]
+    with subprocess.Popen([sys.executable, "-m", "realtime", *words], stderr=subprocess.DEVNULL) as daemon:
+        try:
+            _wait_until(lambda: _is_answered(port))
+            preview = SimpleNamespace(url=f"http://127.0.0.1:{port}/")
+            with page_of(preview) as page:
+                assert wire.decode(ask(page)).face_found
+            _wait_until(lambda: b"catchlight_up 1\n" in get(preview, "/metrics")[2])
+        finally:
+            daemon.terminate()
+    _wait_until(lambda: not _is_answered(port))
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX priorities")
