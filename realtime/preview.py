@@ -1,8 +1,8 @@
 """The preview: one page for a browser on this machine, and /metrics for Prometheus.
 
 An ordinary subscriber in a process of its own: it can stop, hang or die without the daemon noticing. The page asks for
-each message and gets the newest there is, as the native wire's own bytes, over a WebSocket for each topic; a page that
-is slow, hidden or gone asks for none, and then the daemon sends none.
+each message and gets the newest there is, as the native wire's own bytes, over a WebSocket for each topic: a slow page
+skips frames, a hidden one asks for none, and without a page the daemon sends nothing here but its status.
 
 The stream is a person's face, and any web page may try to reach a port of this machine. So it binds loopback, answers
 only to loopback's names (against DNS rebinding), and gives the stream only to a page of its own.
