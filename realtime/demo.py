@@ -94,7 +94,7 @@ class DemoCamera:
             )
         self.width, self.height, self.fps = width, height, fps
         self.interocular_px = interocular_px
-        self._motion, self._saccade_px, self._saccade_period = motion, saccade_px, saccade_period
+        self._motion, self._saccade_px, self.saccade_period = motion, saccade_px, saccade_period
         self._looks_about = looks_about
         self._blinks, self._paced, self._seed = blinks, paced, seed
         self._zoom = interocular_px / PHOTO_INTEROCULAR
@@ -139,14 +139,14 @@ class DemoCamera:
 
     def gaze(self, seq: int) -> tuple[float, float]:
         """Where the demo looks in frame seq, x and y from -1 to 1, right and down in the image, if it looks about."""
-        return GAZE_PATH[seq // self._saccade_period % len(GAZE_PATH)]
+        return GAZE_PATH[seq // self.saccade_period % len(GAZE_PATH)]
 
     def iris_offset_px(self, seq: int) -> tuple[float, float]:
         """How far the irises stand right of and below straight ahead in frame seq, before the head's tilt."""
         if self._looks_about:
             x, y = GAZE_REACH * self.interocular_px * self.gaze(seq)
             return float(x), float(y)
-        return self._saccade_px if (seq // self._saccade_period) % 2 else -self._saccade_px, 0.0
+        return self._saccade_px if (seq // self.saccade_period) % 2 else -self._saccade_px, 0.0
 
     def lid_closure(self, seq: int) -> float:
         """How far the upper lids have come down in frame seq: 0 open, 1 closed; in steps of a quarter."""

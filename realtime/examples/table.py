@@ -1,0 +1,24 @@
+"""The signal of a recording, with pandas: where the irises stand between the corners of the eyes, over time.
+
+python -m realtime.examples.table FOLDER
+"""
+
+import sys
+
+import pandas  # type: ignore[import-untyped]
+
+from realtime import Recording
+
+
+def iris_table(folder: str) -> pandas.DataFrame:
+    """For each frame its seconds, and each iris's place between its eye's corners: 0 at the left, 1 at the right."""
+    frames = pandas.DataFrame(Recording(folder).rows())
+    table = pandas.DataFrame({"seconds": (frames.captured_ns - frames.captured_ns[0]) / 1e9})
+    for eye, first, last in (("left", "outer", "inner"), ("right", "inner", "outer")):
+        width = frames[f"{eye}_corner_{last}_x"] - frames[f"{eye}_corner_{first}_x"]
+        table[eye] = (frames[f"{eye}_iris_x"] - frames[f"{eye}_corner_{first}_x"]) / width
+    return table
+
+
+if __name__ == "__main__":
+    print(iris_table(sys.argv[1]).to_string(float_format="%.3f"))  # noqa: T201
