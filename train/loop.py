@@ -1,6 +1,8 @@
 """The training loop, read top to bottom: samples, critic, generator, moving average, log, test, save."""
 
+import ctypes
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -30,6 +32,9 @@ from train.tracker import TorchGazeNetwork, tracker_terms
 
 MAGNITUDE_LIMIT = 100.0
 """Features of the body above this are penalised by the magnitude term; half precision ends at 65504."""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2): the signal that a process gets when its parent dies."""
 
 
 def train(config: TrainConfig) -> Path:
@@ -225,8 +230,11 @@ def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> 
 
 
 def quiet_worker(_: int) -> None:
-    """Ctrl-C is for the main process; a worker has one core."""
+    """Ctrl-C is for the main process, SIGTERM and its death end a worker; a worker has one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":  # a killed process cannot tell its workers, which would wait for ever
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     torch.set_num_threads(1)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from engines import SwinIRConfig
-from train.config import DataConfig, TrainConfig
+from train.config import CriticConfig, DataConfig, TrainConfig
 
 EYES = np.array([[203.4, 100.5], [246.4, 102.8]])
 """Of the photograph, image-left first."""
@@ -84,6 +84,7 @@ def tiny(faces_dir: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
             out=tmp_path / "run",
             network=SwinIRConfig(embed_dim=8, depths=(1,), heads=2, unshuffle=2),
             data=DataConfig(patch=16),
+            critic=CriticConfig(channels=4),
             steps=6,
             batch=2,
             workers=0,

@@ -46,7 +46,7 @@ def test_critic_learns_to_tell_bright_from_dark(critic):
     optimiser = torch.optim.Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.9))
     distances = []
 
-    for _ in range(80):
+    for _ in range(65):
         real, fake = 0.6 + 0.1 * torch.rand(8, 3, 16, 16), 0.3 + 0.1 * torch.rand(8, 3, 16, 16)
         terms = critic_terms(critic, real, fake, torch.rand(8))
         optimiser.zero_grad()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -77,7 +78,7 @@ def test_log_holds_what_a_run_is_judged_by(tiny):
 
 
 def test_pixel_loss_falls(tiny):
-    config = tiny(steps=60, batch=4, learning_rate=2e-3, log_every=15)
+    config = tiny(steps=40, batch=4, learning_rate=2e-3, log_every=10)
 
     train(config)
 
@@ -168,7 +169,7 @@ def test_fidelity_weights_are_exported_where_the_critic_comes_in(tiny):
 
 def test_critic_takes_as_many_steps_as_asked_and_the_generator_leaves_it_alone(tiny, tmp_path):
     once = tiny(loss=LossConfig(adversarial=0.01), steps=1, out=tmp_path / "once")
-    thrice = replace(once, critic=CriticConfig(steps=3), out=tmp_path / "thrice")
+    thrice = replace(once, critic=CriticConfig(channels=4, steps=3), out=tmp_path / "thrice")
 
     train(once)
     train(thrice)
@@ -235,23 +236,46 @@ def test_adversarial_weight_is_none_then_rises_from_nothing_to_its_value(tiny):
     assert weights[2:] == pytest.approx([0, 0.2, 0.4, 0.4])
 
 
-def test_interrupted_and_resumed_it_ends_in_the_same_bytes(tiny, tmp_path):
-    whole = tiny(loss=ALL_TERMS, steps=60, log_every=1, threads=1, workers=1, out=tmp_path / "whole" / "run")
-    broken = replace(whole, out=tmp_path / "broken" / "run")
-    script = f"from pathlib import *; from train.config import *; from train.loop import train; train({broken!r})"
+def started(config):
+    """A process that trains and has taken three steps."""
+    script = f"from pathlib import *; from train.config import *; from train.loop import train; train({config!r})"
     code = script.replace("PosixPath", "Path")
-
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     while "step 3 " not in run.stdout.readline():
         assert run.poll() is None
-    run.send_signal(signal.SIGINT)
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_killed_run_leaves_no_worker_behind(tiny):
+    run = started(tiny(steps=100_000, log_every=1, threads=1, workers=1))
+    workers = psutil.Process(run.pid).children(recursive=True)
+
+    run.kill()
     run.communicate(timeout=60)
+
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    for worker in alive:
+        worker.kill()
+    assert len(workers) >= 1
+    assert alive == []
+
+
+@pytest.mark.timeout(400)
+def test_interrupted_and_resumed_it_ends_in_the_same_bytes(tiny, tmp_path):
+    whole = tiny(loss=ALL_TERMS, steps=40, log_every=1, threads=1, workers=1, out=tmp_path / "whole" / "run")
+    broken = replace(whole, out=tmp_path / "broken" / "run")
+
+    run = started(broken)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=300)
     stopped = read_state(broken.out / "state.pt")["step"]
     train(broken)
     train(whole)
 
     assert run.returncode == 0
-    assert 3 <= stopped < 60
+    assert 3 <= stopped < 40
     assert_same_state(whole.out, broken.out)
     assert (whole.out / "run.safetensors").read_bytes() == (broken.out / "run.safetensors").read_bytes()
