@@ -74,10 +74,14 @@ def peak_rss_mb() -> float:
     """The most memory that this process has held, in megabytes of 10^6 bytes."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 1e6
-    import resource
+    try:
+        # Not getrusage: that also counts what the parent held when it started this process.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def _cpu_name() -> str:
