@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 Opener = Callable[[], Engine]
 
+ORDINARY_PX = 2 * 96 * 128
+"""Both eyes of a face 100 pixels between them."""
+
 
 class ResilientEngine(Engine):
     """Runs one engine; when that fails, bicubic serves from the same batch on until the next one is open and warm.
@@ -35,14 +38,14 @@ class ResilientEngine(Engine):
         spares: Sequence[Opener] = (),
         *,
         frames: int = 0,
-        timeout_s: float = 0.5,
+        timeout_s: float = 0.8,
         first_timeout_s: float = 60.0,
     ) -> None:
         """engine: the one to begin with, and from now on this one's to close. spares: open the next ones, best first.
 
         frames: what a batch holds, where a later engine may need more than the first; 0: as many as the first.
-        timeout_s: a batch that takes longer counts as a hang. first_timeout_s: the same for an engine's first batch of
-        a shape, which may have to compile.
+        timeout_s: a batch of up to ORDINARY_PX pixels that takes longer counts as a hang; larger ones get more in
+        proportion. first_timeout_s: the same for an engine's first batch of a shape, which may have to compile.
         """
         self.frames, self.scale = max(frames, engine.frames), engine.scale
         self.passed_over = engine.passed_over
@@ -66,7 +69,8 @@ class ResilientEngine(Engine):
         self._take_over()
         if self._current is not None:
             engine = self._current.engine
-            timeout_s = self._timeout_s if batch.shape in self._current.seen else self._first_timeout_s
+            patient = max(1.0, batch.shape[0] * batch.shape[1] * batch.shape[2] / ORDINARY_PX)
+            timeout_s = self._timeout_s * patient if batch.shape in self._current.seen else self._first_timeout_s
             try:
                 output = self._current(_newest(batch, engine), timeout_s)
             except EngineError as err:

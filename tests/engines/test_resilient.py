@@ -100,6 +100,19 @@ def test_a_slow_first_batch_of_a_shape_is_not_a_hang():
     assert engine.name == "first"
 
 
+def test_a_larger_batch_is_given_more_time():
+    def take_time(batch):
+        time.sleep(0.2)
+        return np.ones((2, 384, 512, 3), np.uint8)
+
+    large = np.zeros((2, 192, 256, 3), np.uint8)
+    with ResilientEngine(ScriptedEngine("first", script={2: take_time}), timeout_s=0.1) as engine:
+        engine(large)
+        assert engine(large).max() == 1
+
+    assert engine.name == "first"
+
+
 def test_another_tier_takes_over_warm_and_the_old_one_is_closed():
     old, new = ScriptedEngine("old", 1, frames=3), ScriptedEngine("new", 2, frames=1)
     batch = np.zeros((2, 8, 8, 9), np.uint8)
