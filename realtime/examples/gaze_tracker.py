@@ -127,6 +127,10 @@ def demo_errors(messages: Iterable[Message], *, raw: bool, demo: DemoCamera) -> 
             signals.append(value)
             targets.append(target)
             continue
+        if not signals:
+            raise ValueError(
+                "demo: expected a recording of demo-gaze from its start, got none of its first nine points"
+            )
         model = model or calibrate(signals, targets)
         gaze = smooth(message.captured_ns / 1e9, model.predict(value[None])[0])
         if target not in CALIBRATION_POINTS and in_look >= 1 / 3:

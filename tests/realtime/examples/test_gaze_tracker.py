@@ -89,6 +89,13 @@ def test_the_demos_gaze_is_found_after_a_calibration_and_better_in_enhanced_eyes
     assert enhanced < raw
 
 
+def test_a_recording_without_the_calibration_points_is_refused(recording, demo):
+    late = [message for message in Recording(recording).messages() if message.seq >= 9 * A_LOOK]
+
+    with pytest.raises(ValueError, match="got none of its first nine points"):
+        demo_errors(late, raw=False, demo=demo)
+
+
 def test_the_signal_moves_with_the_gaze(recording, demo):
     values = {
         demo.gaze(message.seq)[0]: signal(message)[[0, 2]].mean()
