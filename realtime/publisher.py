@@ -1,6 +1,6 @@
 """Sends messages to whoever listens: a ZeroMQ PUB socket that never waits for anyone.
 
-ZeroMQ keeps up to _QUEUE messages for each subscriber and drops later ones for him alone while his queue is full, so
+ZeroMQ keeps a few messages for each subscriber and drops later ones for him alone while his queue is full, so
 that a stalled subscriber costs neither memory nor time.
 """
 
@@ -33,8 +33,9 @@ class Publisher:
     Entering raises StreamError when the endpoint is taken, malformed, or open to other hosts without keys or consent.
     """
 
-    def __init__(self, config: PublisherConfig) -> None:
-        self._config = config
+    def __init__(self, config: PublisherConfig, *, queue: int = _QUEUE) -> None:
+        """queue: messages that ZeroMQ keeps for each subscriber; more where none shall be lost, as in a replay."""
+        self._config, self._queue = config, queue
         self._stack = ExitStack()
         self._context: zmq.Context[zmq.Socket[bytes]]
         self._socket: zmq.Socket[bytes] | None = None
@@ -113,7 +114,7 @@ class Publisher:
         socket = self._context.socket(zmq.PUB)
         try:
             socket.linger = 0
-            socket.sndhwm = _QUEUE
+            socket.sndhwm = self._queue
             socket.handshake_ivl = _HANDSHAKE_MS
             socket.tcp_keepalive = 1  # lets go of subscribers whose host vanished
             socket.ipv6 = "[" in self.endpoint

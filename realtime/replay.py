@@ -7,6 +7,7 @@ replayed, while the differences between its stamps are right.
 from collections.abc import Iterable, Iterator
 from time import monotonic, sleep
 
+from realtime.client import QUEUE
 from realtime.config import ReplayConfig
 from realtime.display import Display
 from realtime.publisher import Publisher
@@ -25,7 +26,7 @@ def replay(config: ReplayConfig) -> int:
     """
     recording = Recording(config.folder)
     sent = 0
-    with stopping() as stop, Publisher(config.publisher) as publisher, Display() as display:
+    with stopping() as stop, Publisher(config.publisher, queue=QUEUE) as publisher, Display() as display:
         display.say(f"{config.folder} -> {publisher.endpoint}")
         _wait_until(monotonic() + config.wait_s, stop)
         while True:
