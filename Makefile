@@ -1,4 +1,4 @@
-.PHONY: check format sanitize test
+.PHONY: check format fuzz sanitize test
 
 check:
 	ruff format --check .
@@ -13,6 +13,10 @@ format:
 
 test:
 	pytest
+
+# Ten minutes of hostile messages against the reader of the wire; needs the extra "fuzz".
+fuzz:
+	python tests/fuzz/wire.py -max_total_time=600
 
 # The native library's driver under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 NATIVE = interface network pool weights kernel_portable
