@@ -266,6 +266,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
         panel.legend(loc="upper right")
         panel.grid(alpha=0.3)
     panels[0].set_title(f"{rows[-1]['engine']}, tier {rows[-1]['tier']}, {document['config']['source']}")
+    panels[2].set_ylim(bottom=0)
     panels[-1].set_xlabel("minutes")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from soak import SoakConfig, main, verdict
+
+
+def run(minutes, *, growth_mb=0.0, slower=1.0, lost=0):
+    """Rows and latencies of a run that grows, slows down at the end, or loses messages."""
+    rng = np.random.default_rng(0)
+    numbers = range(1, minutes + 1)
+    rows = [
+        {"minute": n, "rss_mb": 300 + growth_mb * n / 60 + 5 * min(n, 8), "messages": 600, "lost": lost, "dropped": 1}
+        for n in numbers
+    ]
+    return rows, [(rng.normal(20, 1, 600) * (slower if n > minutes / 2 else 1)).tolist() for n in numbers]
+
+
+def test_a_steady_run_is_good():
+    told = verdict(*run(60))
+
+    assert told["long_enough"]
+    assert told["slope_mb_per_hour"] == pytest.approx(0, abs=0.01)  # what it grew by in the warm-up is left out
+    assert told["p99_ratio"] == pytest.approx(1, abs=0.05)
+    assert all("good" in line for line in told["lines"])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "line"), [({"growth_mb": 3.0}, 0), ({"slower": 1.4}, 1), ({"lost": 1}, 2)], ids=lambda v: str(v)
+)
+def test_a_run_that_grows_slows_down_or_loses_is_bad(trouble, line):
+    told = verdict(*run(60, **trouble))
+
+    assert [index for index, words in enumerate(told["lines"]) if "BAD" in words] == [line]
+
+
+def test_the_slope_is_in_megabytes_an_hour():
+    assert verdict(*run(60, growth_mb=3.0))["slope_mb_per_hour"] == pytest.approx(3.0)
+
+
+def test_a_short_run_is_not_judged():
+    told = verdict(*run(5, growth_mb=100.0))
+
+    assert not told["long_enough"]
+    assert all("no verdict" in line for line in told["lines"])
+
+
+def test_a_row_for_every_interval_of_a_real_daemon(tmp_path):
+    config = SoakConfig(
+        minutes=0.05, interval_s=1.0, engine="bicubic", json=tmp_path / "soak.json", plot=tmp_path / "soak.png"
+    )
+
+    document = main(config)
+
+    assert json.loads((tmp_path / "soak.json").read_text()) == document
+    assert len(document["rows"]) == 3
+    for row in document["rows"]:
+        assert row["rss_mb"] > 50
+        assert row["descriptors"] > 3
+        assert row["threads"] >= 3
+        assert row["receive_ms"]["p50"] >= row["send_ms"]["p50"] > 0
+        assert row["messages"] > 3
+    assert document["verdict"]["lost"] == 0
+    assert (tmp_path / "soak.png").stat().st_size > 10_000
+
+
+def test_a_daemon_that_cannot_start_is_an_error_that_says_why(tmp_path):
+    config = SoakConfig(minutes=0.05, source=str(tmp_path / "none.mp4"), json=tmp_path / "soak.json")
+
+    with pytest.raises(RuntimeError, match="none\\.mp4"):
+        main(config)

@@ -1,0 +1,92 @@
+"""What is imported is declared, and why each dependency is there is said."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+OURS = {"realtime", "engines", "train"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONSTRAINTS = ROOT / ".ci/constraints.txt"
+FOR_CI = {"train", "onnx", "lsl", "examples", "test", "dev"}
+OF_CLIENTS = {"lpips", "tensorrt"}
+"""Imported only where a person has installed them, and passed over elsewhere."""
+
+
+def normal(name):
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements():
+    """Names of the distributions that pyproject.toml requires, with those of the optional features."""
+    listed = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
+    return {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in listed}
+
+
+def imported(path):
+    """Top names of the modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_what_is_imported_is_declared(package):
+    providers = packages_distributions()
+    found = {
+        name: path
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "examples" not in path.parts  # for people to copy, into what they have
+        for name in imported(path) - OURS - sys.stdlib_module_names
+    }
+    undeclared = {
+        name: str(path.relative_to(ROOT))
+        for name, path in found.items()
+        if name not in OF_CLIENTS and not {normal(p) for p in providers.get(name, [name])} & requirements()
+    }
+
+    assert found
+    assert not undeclared
+
+
+def test_every_dependency_says_why_it_is_there():
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = text.split("dependencies = [", 1)[1].split("\n]", 1)[0].strip().splitlines()
+
+    assert len(listed) == len(PROJECT["dependencies"])
+    assert [line for line in listed if not re.search(r'",\s+# \w.{5,}', line)] == []
+
+
+def test_nothing_is_unpickled():
+    """Weights, messages and caches come from elsewhere, and a pickle runs what it likes."""
+    found = [
+        str(path.relative_to(ROOT))
+        for package in ("realtime", "engines")
+        for path in (ROOT / package).rglob("*.py")
+        if imported(path) & {"pickle", "marshal", "shelve", "dill", "joblib"}
+    ]
+
+    assert found == []
+
+
+def test_every_requirement_is_locked_for_ci_to_a_version_that_it_allows():
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    locked = {normal(name): version for name, version in (line.split("==") for line in lines)}
+    listed = list(PROJECT["dependencies"])
+    listed += [r for extra, rs in PROJECT["optional-dependencies"].items() if extra in FOR_CI for r in rs]
+    wanted = [r for r in map(Requirement, listed) if normal(r.name) != "catchlight"]
+
+    assert list(locked) == sorted(locked)
+    assert len(locked) == len(lines)
+    assert [str(r) for r in wanted if not r.specifier.contains(locked.get(normal(r.name), "0"))] == []
