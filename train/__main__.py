@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 it could not be done, or the gate does not pass; 2 the com
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -134,20 +135,24 @@ def prepare(command: Prepare) -> None:
     print(prepare(command.folder, min_interocular_px=command.min_interocular_px).as_text())
 
 
-def run(command: Run) -> None:
+def run(command: Run) -> int:
     """python -m train run"""
     network = replace(command.network, scale=command.scale) if command.scale else command.network
     given = {name: getattr(command, name) for name in TrainConfig.__dataclass_fields__}
     config = TrainConfig(**given | {"network": network})
     if command.dry_run:
         print(config.as_text())
-        return
+        return 0
     from train.data import find_manifest
     from train.loop import train
 
     if "RANK" not in os.environ and find_manifest(config.data_dir) is None:
-        prepare(Prepare(folder=config.data_dir))
+        # In a process of its own: MediaPipe's threads would hold locks in the workers, which are forked.
+        done = subprocess.run([sys.executable, "-m", "train", "prepare", str(config.data_dir)], check=False)
+        if done.returncode:
+            return done.returncode
     print(train(config))
+    return 0
 
 
 def evaluate(command: Evaluate) -> None:

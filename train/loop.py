@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -46,6 +47,7 @@ def train(config: TrainConfig) -> Path:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
+        cv2.setNumThreads(1)  # workers are forked, and would wait for OpenCV's threads that did not come along
         found = load_faces(config.data_dir)
         faces = usable(found, config.data, config.network.scale)
         exam = None

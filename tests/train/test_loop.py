@@ -178,8 +178,10 @@ def test_critic_takes_as_many_steps_as_asked_and_the_generator_leaves_it_alone(t
     assert [float(next(iter(state.values()))["step"]) for state in states] == [1, 3]
 
 
-def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir):
-    config = tiny(val_dir=val_dir, steps=4, test_every=2)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir, workers):
+    cv2.setNumThreads(2)
+    config = tiny(val_dir=val_dir, steps=4, test_every=2, workers=workers)
 
     train(config)
 

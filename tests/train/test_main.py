@@ -41,14 +41,14 @@ def test_run_trains_at_the_scale_asked_for(faces_dir, tmp_path, capsys):
     assert load_checkpoint(capsys.readouterr().out.splitlines()[-1]).config.scale == 4
 
 
-def test_run_prepares_a_folder_that_has_no_manifest(tmp_path, portrait, capsys):
+def test_run_prepares_a_folder_that_has_no_manifest(tmp_path, portrait, capfd):
     (tmp_path / "faces").mkdir()
     cv2.imwrite(str(tmp_path / "faces" / "a.png"), portrait()[0])
 
     code = main(["run", "--data-dir", str(tmp_path / "faces"), "--out", str(tmp_path / "run"), *TINY, *SHORT])
 
     assert code == 0
-    assert "1 faces; 0 rejected" in capsys.readouterr().out
+    assert "1 faces; 0 rejected" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(("scale", "frames"), [(2, 1), (2, 3), (4, 1)])
@@ -121,7 +121,6 @@ def test_export_writes_onnx(checkpoint, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["prepare", "gone"], "gone: expected a folder"),
-        (["run", "--data-dir", "gone"], "gone: expected a folder"),
         (["run", "--scale", "3"], "scale: expected 2, 4 or 8, got 3"),
         (["evaluate", "--data", "gone", "--tier", "gone"], "tier or checkpoint 'gone'"),
         (["gate", "gone"], "tier or checkpoint 'gone'"),
@@ -140,6 +139,14 @@ def test_mistake_is_answered_in_one_line(arguments, message, tmp_path, monkeypat
     assert error.startswith("train: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_folder_that_cannot_be_prepared_ends_the_run(tmp_path, capfd):
+    code = main(["run", "--data-dir", str(tmp_path), "--out", str(tmp_path / "run")])
+
+    assert code == 1
+    assert "expected pictures" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_value_that_cannot_be_is_refused_with_the_reason(capsys):
