@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 OURS = {"realtime", "engines", "train"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = ROOT / ".ci/constraints.txt"
-FOR_CI = {"train", "onnx", "lsl", "examples", "test", "dev"}
 OF_CLIENTS = {"lpips", "tensorrt"}
 """Imported only where a person has installed them, and passed over elsewhere."""
 
@@ -28,6 +27,15 @@ def requirements():
     """Names of the distributions that pyproject.toml requires, with those of the optional features."""
     listed = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
     return {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in listed}
+
+
+def of_extra(extra):
+    """What an optional feature requires, with what the features that it includes require."""
+    found = []
+    for requirement in map(Requirement, PROJECT["optional-dependencies"][extra]):
+        ours = normal(requirement.name) == PROJECT["name"]
+        found += [r for each in sorted(requirement.extras) for r in of_extra(each)] if ours else [requirement]
+    return found
 
 
 def imported(path):
@@ -47,7 +55,6 @@ def test_what_is_imported_is_declared(package):
     found = {
         name: path
         for path in sorted((ROOT / package).rglob("*.py"))
-        if "examples" not in path.parts  # for people to copy, into what they have
         for name in imported(path) - OURS - sys.stdlib_module_names
     }
     undeclared = {
@@ -83,9 +90,7 @@ def test_nothing_is_unpickled():
 def test_every_requirement_is_locked_for_ci_to_a_version_that_it_allows():
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
     locked = {normal(name): version for name, version in (line.split("==") for line in lines)}
-    listed = list(PROJECT["dependencies"])
-    listed += [r for extra, rs in PROJECT["optional-dependencies"].items() if extra in FOR_CI for r in rs]
-    wanted = [r for r in map(Requirement, listed) if normal(r.name) != "catchlight"]
+    wanted = [*map(Requirement, PROJECT["dependencies"]), *of_extra("dev")]
 
     assert list(locked) == sorted(locked)
     assert len(locked) == len(lines)

@@ -143,6 +143,7 @@ def test_recording_and_the_page_keep_to_themselves(enclosed, tmp_path):
     assert not tries(counts)
 
 
+@pytest.mark.slow
 def test_doctor_keeps_to_itself(enclosed):
     printed, counts = enclosed(sys.executable, "-m", "realtime", "doctor", "--source", "demo", "--seconds", "0.2")
 
