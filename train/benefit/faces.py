@@ -105,16 +105,25 @@ def _load(root: Path, row: dict[str, Any], mesh: Mesh) -> LabelledFace | None:
 
 
 def label(
-    name: str, image: NDArray[np.uint8], mesh: Mesh, pupils: object = None, rims: object = None
+    name: str,
+    image: NDArray[np.uint8],
+    mesh: Mesh,
+    pupils: object = None,
+    rims: object = None,
+    *,
+    margin: float | None = MARGIN,
 ) -> LabelledFace | None:
-    """A face cut from a picture, with its hand labels or else the mesh's answer; None when there is no face."""
+    """A face cut from a picture, with its hand labels or else the mesh's answer; None when there is no face.
+
+    margin: kept around the face, in face widths; None keeps the whole picture.
+    """
     points = mesh(image)
     if points is None:
         return None
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = MARGIN * (high[0] - low[0])
-    start = np.maximum(low - margin, 0).astype(int)
-    end = np.minimum(high + margin, image.shape[1::-1]).astype(int)
+    reach = np.inf if margin is None else margin * (high[0] - low[0])
+    start = np.maximum(low - reach, 0).astype(int)
+    end = np.minimum(high + reach, image.shape[1::-1]).astype(int)
     (left, top), (right, bottom) = np.maximum(low, 0).astype(int) - start, high.astype(int) - start
     found_pupils = points[list(IRIS_CENTRES)] if pupils is None else np.asarray(pupils, np.float64)
     found_rims = [points[list(rim)] for rim in IRIS_RIMS] if rims is None else rims

@@ -73,7 +73,7 @@ def recorded_scenes(clip: Path, interocular_px: float, mesh: Mesh, frames: int, 
             if not factor:
                 continue
         frame = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        face = label(clip.stem, np.asarray(frame, np.uint8), mesh)
+        face = label(clip.stem, np.asarray(frame, np.uint8), mesh, margin=None)
         recent = [np.asarray(frame, np.uint8), *recent][:frames]
         if face is None or len(recent) < frames:
             continue
