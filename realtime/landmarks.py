@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,4 +85,5 @@ def _without_chatter() -> Iterator[None]:
             kept.seek(0)
             for line in kept:
                 if failed or not IDLE_TALK.match(line):
-                    os.write(2, line)
+                    with suppress(OSError):  # nobody may be listening any more
+                        os.write(2, line)

@@ -1,6 +1,7 @@
 """LPIPS (Zhang et al. 2018), where its package and its network's weights are installed."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,15 +10,21 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8]
 Distance = Callable[[Images, Images], float]
 
+ALEXNET = "alexnet-owt-7be5be79.pth"
+
 
 def load_lpips() -> Distance | None:
-    """The mean LPIPS (AlexNet) of two uint8 batches (N, H, W, 3), BGR; None when it is not installed."""
+    """The mean LPIPS (AlexNet) of two uint8 batches (N, H, W, 3), BGR; None when it is not installed.
+
+    Nothing is downloaded: AlexNet's weights have to lie in torch's hub folder already.
+    """
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET).is_file():
+        return None
     try:
         import lpips
-
-        model = lpips.LPIPS(net="alex", verbose=False).eval()
-    except (ImportError, OSError):  # the package, or the weights, which it would have to download
+    except ImportError:
         return None
+    model = lpips.LPIPS(net="alex", verbose=False).eval()
 
     @torch.inference_mode()
     def distance(a: Images, b: Images) -> float:
