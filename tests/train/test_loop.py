@@ -178,10 +178,8 @@ def test_critic_takes_as_many_steps_as_asked_and_the_generator_leaves_it_alone(t
     assert [float(next(iter(state.values()))["step"]) for state in states] == [1, 3]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir, workers):
-    cv2.setNumThreads(2)
-    config = tiny(val_dir=val_dir, steps=4, test_every=2, workers=workers)
+def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir):
+    config = tiny(val_dir=val_dir, steps=4, test_every=2)
 
     train(config)
 
@@ -190,6 +188,13 @@ def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir
     assert set(tests[0]["test"]["dark"]) == {"tier", "bicubic", "lanczos"}
     written = {path.name for path in config.out.iterdir()}
     assert {"loss.png", "psnr.png", "sheet-0000002.png", "sheet-0000004.png", "tensorboard"} <= written
+
+
+def test_workers_do_not_wait_for_threads_that_opencv_had_in_their_parent(tiny):
+    cv2.setNumThreads(2)
+    cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (2000, 2000), flags=cv2.INTER_CUBIC)
+
+    assert train(tiny(workers=1)).is_file()
 
 
 def test_mixed_precision_trains(tiny):
