@@ -98,7 +98,7 @@ def main(config: BenefitConfig) -> dict[str, Any]:
         methods, tiers = open_methods(config, stack)
         study = measure(faces, methods, gaze, mesh, config)
         document = {
-            "config": {name: str(value) for name, value in asdict(config).items()},
+            "config": {n: value.name if isinstance(value, Path) else str(value) for n, value in asdict(config).items()},
             "default_tier": DEFAULT_TIER,
             "tiers": tiers,
             "faces": study.faces,

@@ -122,6 +122,13 @@ def test_stopped_stream_ends(network_camera):
         assert camera.read() is None
 
 
+def test_camera_that_refuses_is_said_to_be_perhaps_in_use(network_camera):
+    network_camera.on.clear()
+
+    with pytest.raises(CameraNotFound, match=r"expected a camera or stream, got .*; is it there, and not in use"):
+        Webcam(network_camera.url, CameraConfig())
+
+
 def test_device_that_is_no_camera_is_not_found():
     with pytest.raises(CameraNotFound, match=r"source 98: expected .* plug it in or name another"):
         Webcam("98", CameraConfig())
