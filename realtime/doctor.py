@@ -1,9 +1,10 @@
 """The `doctor` command: what this machine can do, and what to do about what it cannot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic, perf_counter
+from typing import Any
 
 import numpy as np
 import zmq
@@ -124,8 +125,8 @@ def _show_tiers(console: Console) -> None:
             f"x{config.scale}",
             str(config.frames),
             f"{parameters:,}",
-            _brief(record.get("scores")),
-            _brief(record.get("gate")),
+            scores_in_brief(record),
+            gate_in_brief(record),
         )
     if table.row_count:
         console.print(table)
@@ -133,13 +134,24 @@ def _show_tiers(console: Console) -> None:
         console.print("no tiers are shipped: only --tier PATH and --engine bicubic work")
 
 
-def _brief(value: object) -> str:
-    """A part of a weight's record on one line: its plain values; of what it nests, only the names."""
-    if value is None:
+def scores_in_brief(record: Mapping[str, Any]) -> str:
+    """From a weight's record: RGB PSNR over bicubic's in each condition that was scored."""
+    try:
+        gains = {c: m["tier"]["psnr_rgb"] - m["bicubic"]["psnr_rgb"] for c, m in record["scores"].items()}
+    except (KeyError, TypeError, AttributeError):
         return "not recorded"
-    if not isinstance(value, dict):
-        return str(value)
-    return ", ".join(f"{k}: {'...' if isinstance(v, dict | list) else v}" for k, v in value.items())
+    return ", ".join(f"{condition} {gain:+.2f} dB" for condition, gain in gains.items())
+
+
+def gate_in_brief(record: Mapping[str, Any]) -> str:
+    """From a weight's record: the gate's verdict, and the rules that it breaks."""
+    try:
+        verdict = record["gate"]
+        if verdict["passed"]:
+            return f"passed, {verdict['faces']} faces"
+        return "\n".join([f"FAILED, {verdict['faces']} faces:", *verdict["failed"]])
+    except (KeyError, TypeError):
+        return "not recorded"
 
 
 def _show_engines(console: Console) -> bool:

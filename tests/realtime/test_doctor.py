@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from realtime.config import DoctorConfig
-from realtime.doctor import advice, examine, measure
+from realtime.doctor import advice, examine, gate_in_brief, measure, scores_in_brief
 from realtime.landmarks import FaceMesh
 
 
@@ -57,3 +57,19 @@ def test_everything_is_shown_and_a_source_that_is_not_there_does_not_stop_it(cap
         assert f"engine {name}" in shown
     assert "mediapipe 0.10" in shown
     assert "libzmq 4" in shown
+
+
+def test_scores_of_a_weight_are_its_gains_over_bicubic():
+    record = {"scores": {"dark": {"tier": {"psnr_rgb": 34.36}, "bicubic": {"psnr_rgb": 31.37}}}}
+
+    assert scores_in_brief(record) == "dark +2.99 dB"
+    assert scores_in_brief({}) == scores_in_brief({"scores": 3}) == "not recorded"
+
+
+def test_verdict_of_the_gate_names_the_rules_that_are_broken():
+    passed = {"gate": {"passed": True, "faces": 73, "failed": []}}
+    broken = {"gate": {"passed": False, "faces": 73, "failed": ["iris_lab: clean: 0.36, limit 0"]}}
+
+    assert gate_in_brief(passed) == "passed, 73 faces"
+    assert gate_in_brief(broken) == "FAILED, 73 faces:\niris_lab: clean: 0.36, limit 0"
+    assert gate_in_brief({}) == "not recorded"
