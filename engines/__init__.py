@@ -1,6 +1,7 @@
 """A network, and the ways to run it: batches of crops in, enhanced batches out. No camera, no socket."""
 
 from engines.base import Engine
+from engines.bicubic import BicubicEngine
 from engines.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_tiers
 from engines.choose import TierChoice, choose_tier
 from engines.config import SwinIRConfig
@@ -12,6 +13,7 @@ from engines.resilient import ResilientEngine, load_resilient
 __all__ = [
     "DEFAULT_TIER",
     "BackendUnavailable",
+    "BicubicEngine",
     "CacheError",
     "Checkpoint",
     "CheckpointError",

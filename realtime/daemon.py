@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from skimage.data import astronaut
 
-from engines.bicubic import BicubicEngine
+from engines import BicubicEngine
 from realtime import report
 from realtime.bypass import Bypass
 from realtime.camera import Camera, open_camera

@@ -29,8 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Engine, EngineError, load_engine
-from engines.bicubic import BicubicEngine
+from engines import BicubicEngine, Engine, EngineError, load_engine
 from realtime.bypass import Bypass
 from realtime.capture import Capture
 from realtime.config import CropConfig, EngineChoice, EnhanceConfig
