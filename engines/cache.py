@@ -7,7 +7,6 @@ what the back end wants to remember. A damaged, half-written or strange entry is
 import hashlib
 import json
 import logging
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from engines.errors import CacheError, EngineError
+from engines.files import write_whole
 
 SCHEMA = 1
 
@@ -61,8 +61,8 @@ class EngineCache:
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(blob_path, blob)
-            _write(json_path, (json.dumps(document, indent=1) + "\n").encode())
+            write_whole(blob_path, blob)
+            write_whole(json_path, (json.dumps(document, indent=1) + "\n").encode())
             self._prune(keep=blob_path)
         except OSError as err:
             raise CacheError(
@@ -166,18 +166,6 @@ def cpu_name() -> str:
     facts = dict(reversed([line.split(":", 1) for line in lines if ":" in line]))
     named = {k.strip(): v.strip() for k, v in facts.items()}
     return " ".join(named.get(k, "") for k in ("model name", "cpu family", "model", "stepping", "flags", "Features"))
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if sys.platform == "win32":

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.numpy import save as save_tensors
 
 from engines.config import SwinIRConfig
 from engines.errors import CheckpointError
+from engines.files import write_whole
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
@@ -57,8 +57,8 @@ def save_checkpoint(
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, blob)
-        _write(path.with_suffix(".json"), (json.dumps(document, indent=1) + "\n").encode())
+        write_whole(path, blob)
+        write_whole(path.with_suffix(".json"), (json.dumps(document, indent=1) + "\n").encode())
     except OSError as err:
         raise CheckpointError(
             f"cannot write {path}: {err.strerror or err}; free some space or choose another path"
@@ -140,15 +140,3 @@ def _check(where: str, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.fl
             )
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{where}: tensor {name} holds NaN or infinity; train or export it again")
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from engines.checkpoint import Checkpoint
 from engines.config import SwinIRConfig
-
-MASKED = -100.0
+from engines.windows import MASKED
 
 
 def relative_index(window: int) -> Tensor:
