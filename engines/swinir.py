@@ -41,6 +41,19 @@ def shift_mask(height: int, width: int, window: int) -> Tensor:
     return torch.where(label_NL[:, None] != label_NL[:, :, None], MASKED, 0.0)
 
 
+def attention(q_NALD: Tensor, k_NALD: Tensor, v_NALD: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v.
+
+    One operator for whoever exports or only runs the network. Training on a CPU takes the formula itself: with a bias
+    that is being learnt the operator's way there guards against rows without a token, and a step takes 1.8 times as
+    long.
+    """
+    if torch.is_grad_enabled() and q_NALD.device.type == "cpu":
+        scores_NALL = (q_NALD * q_NALD.shape[-1] ** -0.5) @ k_NALD.transpose(-1, -2) + bias
+        return scores_NALL.softmax(-1, dtype=bias.dtype) @ v_NALD
+    return F.scaled_dot_product_attention(q_NALD, k_NALD, v_NALD, attn_mask=bias)
+
+
 class SwinLayer(nn.Module):
     """Window attention and MLP, each a residual behind a LayerNorm; odd layers shift the windows by half."""
 
@@ -73,7 +86,7 @@ class SwinLayer(nn.Module):
             bias = (bias + mask[:, None]).repeat(b, 1, 1, 1)
         x_NLC = x_BHWC.view(b, h // s, s, w // s, s, c).transpose(2, 3).reshape(-1, tokens, c)
         q_NALD, k_NALD, v_NALD = self.qkv(x_NLC).view(-1, tokens, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        x_NALD = F.scaled_dot_product_attention(q_NALD, k_NALD, v_NALD, attn_mask=bias.to(q_NALD.dtype))
+        x_NALD = attention(q_NALD, k_NALD, v_NALD, bias.to(q_NALD.dtype))
         x_NLC = self.proj(x_NALD.transpose(1, 2).reshape(-1, tokens, c))
         x_BHWC = x_NLC.view(b, h // s, w // s, s, s, c).transpose(2, 3).reshape(b, h, w, c)
         return torch.roll(x_BHWC, (s // 2, s // 2), (1, 2)) if self.shifted else x_BHWC

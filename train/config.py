@@ -22,7 +22,7 @@ class DataConfig:
     """Share of patches near an eye; the others lie anywhere on the face."""
     rotation_deg: float = 6.0
     """Standard deviation of the head's roll."""
-    motion: tuple[float, float, float] = (0.25, 0.55, 0.2)
+    motion: tuple[float, float, float] = (0.25, 0.6, 0.15)
     """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
     motion_px: float = 4.0
     """Largest motion in low-resolution pixels a frame."""

@@ -4,7 +4,7 @@ Blur, downscale, sensor noise, salt and pepper, demosaicing's soft chroma, the I
 subsampling, MJPEG. A Camera is one draw of all the parameters; shoot() takes one frame with it, so that consecutive
 frames share the lens and the codec and differ in their noise. Images are float32 (H, W, 3), BGR, full scale 1.
 
-The defaults put a webcam by day and by night (train.conditions) in the middle of the distribution. A tenth to a fifth
+The defaults put a webcam by day and by night (train.conditions) where the distribution is densest. A tenth to a fifth
 of the cameras is clean, and another tenth has next to no noise but a lens and a codec, as video files and phones have:
 there a network must not smooth.
 """
@@ -20,6 +20,8 @@ from train.noise import SensorNoise, sensor_noise
 
 Image = NDArray[np.float32]
 Range = tuple[float, float]
+Triangle = tuple[float, float, float]
+"""Least, likeliest and greatest value of a triangular distribution."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,52 +31,53 @@ class DegradationConfig:
     clean: float = 0.18
     """Share of samples that are only downscaled, by area."""
     blur: float = 0.9
-    blur_sigma_px: Range = (0.2, 1.5)
+    blur_sigma_px: Triangle = (0.2, 0.8, 1.5)
     """Standard deviation of the Gaussian, or half the disc's radius, in high-resolution pixels."""
     blur_kinds: tuple[float, float, float, float] = (0.7, 0.14, 0.1, 0.06)
     """Shares of isotropic Gaussian, anisotropic Gaussian, defocus disc, short linear motion."""
-    downscale: tuple[float, float, float, float] = (0.7, 0.1, 0.1, 0.1)
+    downscale: tuple[float, float, float, float] = (0.82, 0.06, 0.06, 0.06)
     """Shares of area, bilinear, bicubic, Lanczos."""
-    noise: float = 0.86
+    noise: float = 0.9
     """Share of cameras whose noise is visible; the others have quiet_noise and no Poisson part."""
-    read_noise: Range = (0.5 / 255, 14 / 255)
+    read_noise: Triangle = (0.5 / 255, 6 / 255, 14 / 255)
     """Standard deviation of the Gaussian part."""
     shot_noise: Range = (0.0, 4e-4)
     """Variance of the Poisson part at full signal."""
     quiet_noise: Range = (0.0, 1 / 255)
     """Standard deviation of the Gaussian part of the others."""
-    shadow: float = 0.25
+    shadow: float = 0.12
     """Share of noisy cameras whose dark pixels are noisier than their bright ones."""
     shadow_gain: Range = (1.2, 2.4)
     """Noise in black over that in mid-grey, and in mid-grey over that in white."""
-    grain: float = 0.25
+    grain: float = 0.12
     """Share of noisy cameras whose noise is alike in neighbouring pixels."""
     grain_sigma_px: Range = (0.4, 0.7)
-    colour: float = 0.25
+    colour: float = 0.12
     """Share of noisy cameras with blotches of colour, two pixels wide."""
     colour_share: Range = (0.3, 0.7)
     """Share of their variance that is colour."""
-    blue: float = 0.25
+    blue: float = 0.12
     """Share of noisy cameras that are noisiest in blue, then red, then green."""
     blue_gain: Range = (1.2, 1.8)
     """Blue's noise over green's."""
-    common: float = 0.2
+    common: float = 0.1
     """Share of noisy cameras part of whose noise stays from frame to frame."""
     common_share: Range = (0.1, 0.7)
     """Share of their variance that stays."""
     salt_and_pepper: float = 0.02
     salt_and_pepper_share: Range = (0.0005, 0.004)
     """Share of pixels that are hit."""
-    soft_chroma: float = 0.2
+    soft_chroma: float = 0.1
     soft_chroma_sigma_px: Range = (0.5, 1.5)
-    denoise: float = 0.15
+    denoise: float = 0.1
     denoise_sigma_px: Range = (0.4, 0.8)
-    sharpen: float = 0.2
+    sharpen: float = 0.1
     sharpen_amount: Range = (0.2, 1.0)
-    subsample: float = 0.3
+    subsample: float = 0.1
     """Chroma 4:2:0 before the codec, as a raw YUV camera gives it."""
     jpeg: float = 0.88
-    jpeg_quality: tuple[int, int] = (40, 97)
+    jpeg_quality: tuple[int, int, int] = (40, 82, 97)
+    """Least, likeliest and greatest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,11 +140,14 @@ def draw_camera(config: DegradationConfig, scale: int, rng: np.random.Generator)
         denoise_px=rng.uniform(*config.denoise_sigma_px) if happens(config.denoise) else 0.0,
         sharpen=rng.uniform(*config.sharpen_amount) if happens(config.sharpen) else 0.0,
         subsample=happens(config.subsample),
-        jpeg_quality=int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1))
-        if happens(config.jpeg)
-        else None,
+        jpeg_quality=round(triangular(config.jpeg_quality, rng)) if happens(config.jpeg) else None,
         scale=scale,
     )
+
+
+def triangular(values: Triangle, rng: np.random.Generator) -> float:
+    """Draw between the least and the greatest, most often near the likeliest; a triangle without width is its value."""
+    return float(rng.triangular(*values)) if values[0] < values[2] else values[0]
 
 
 def draw_noise(config: DegradationConfig, rng: np.random.Generator) -> SensorNoise:
@@ -153,7 +159,7 @@ def draw_noise(config: DegradationConfig, rng: np.random.Generator) -> SensorNoi
         return float(rng.uniform(*values)) if rng.random() < probability else otherwise
 
     return SensorNoise(
-        read=rng.uniform(*config.read_noise),
+        read=triangular(config.read_noise, rng),
         shot=rng.uniform(*config.shot_noise),
         shadow_gain=drawn(config.shadow, config.shadow_gain, 1.0),
         grain_px=drawn(config.grain, config.grain_sigma_px, 0.0),
@@ -173,7 +179,7 @@ def draw_kernel(config: DegradationConfig, scale: int, rng: np.random.Generator)
         "motion",
     )
     kind = kinds[rng.choice(4, p=config.blur_kinds)]
-    sigma = rng.uniform(*config.blur_sigma_px) * scale / 2
+    sigma = triangular(config.blur_sigma_px, rng) * scale / 2
     angle = rng.uniform(0, np.pi)
     if kind == "disc":
         return disc_kernel(2 * sigma)

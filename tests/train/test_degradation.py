@@ -233,13 +233,13 @@ def test_webcam_and_dark_conditions_lie_within_the_distribution():
     config = DegradationConfig()
 
     for sigma, quality in ((4 / 255, 85), (10 / 255, 70)):
-        assert config.read_noise[0] < sigma < config.read_noise[1]
-        assert config.jpeg_quality[0] < quality < config.jpeg_quality[1]
-    assert config.blur_sigma_px[0] < 0.8 < config.blur_sigma_px[1]
+        assert config.read_noise[0] < sigma < config.read_noise[2]
+        assert config.jpeg_quality[0] < quality < config.jpeg_quality[2]
+    assert config.blur_sigma_px[0] < 0.8 < config.blur_sigma_px[2]
 
 
 def test_kernels_grow_with_the_scale():
-    config = DegradationConfig(blur_kinds=(1, 0, 0, 0), blur_sigma_px=(1.0, 1.0))
+    config = DegradationConfig(blur_kinds=(1, 0, 0, 0), blur_sigma_px=(1.0, 1.0, 1.0))
 
     assert draw_kernel(config, 2, rng()).shape == (7, 7)
     assert draw_kernel(config, 4, rng()).shape == (13, 13)

@@ -22,10 +22,17 @@ def image(*values):
 
 
 def test_charbonnier_of_a_hand_worked_case():
-    loss = charbonnier(image(0.0, 3 * EPSILON), image(0.0, 0.0))
+    loss = charbonnier(image(0.0, 4 * EPSILON), image(0.0, 0.0))
 
     assert loss.shape == (1,)
-    assert loss.item() == pytest.approx((np.sqrt(10) - 1) * EPSILON / 2, rel=1e-4)
+    assert loss.item() == pytest.approx(2 * EPSILON, rel=1e-4)  # sqrt(16 / 2 + 1) - 1
+
+
+def test_charbonnier_is_least_at_the_mean_of_what_may_be_true():
+    may_be = image(0.2, 0.2, 0.2, 0.6)
+    losses = [charbonnier(torch.full_like(may_be, x), may_be).item() for x in (0.2, 0.3, 0.4)]
+
+    assert losses[1] == min(losses)
 
 
 def test_charbonnier_is_nought_for_equal_images_and_one_for_each_sample():
