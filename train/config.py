@@ -22,6 +22,12 @@ class DataConfig:
     """Share of patches near an eye; the others lie anywhere on the face."""
     rotation_deg: float = 6.0
     """Standard deviation of the head's roll."""
+    exposure: float = 0.2
+    """Standard deviation of the logarithm of the light."""
+    white_balance: float = 0.12
+    """Standard deviation of the logarithm of each channel's gain."""
+    gamma: float = 0.2
+    """Standard deviation of the logarithm of the tone curve's exponent."""
     motion: tuple[float, float, float] = (0.25, 0.6, 0.15)
     """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
     motion_px: float = 4.0

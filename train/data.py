@@ -4,7 +4,7 @@ A sample is a pure function of (seed, index), so a resumed run sees what an unbr
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -162,6 +162,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         interocular_px = self._interocular(levels[0], rng) * fine
         face = next((f for f in reversed(levels) if f.interocular_px >= interocular_px), levels[0])
         large = render(face, interocular_px, fine * window + 2 * margin, self.data, rng)
+        large = replace(large, image=relight(large.image, self.data, rng))
         clip = self._iris_steps(large, rng)
         camera = draw_camera(self.degradation, scale, rng)
         ox, oy = rng.integers(0, ALIGNMENT + 1, 2)
@@ -257,6 +258,18 @@ def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: 
         is_left=(number == 1) == (mirror > 0),
         interocular_px=interocular_px,
     )
+
+
+def relight(image: NDArray[np.uint8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The same face in another light: a gamma for all of it and a gain for each channel.
+
+    Without it the network learns what colour irises mostly are, and draws all others towards that.
+    """
+    gamma = np.exp(data.gamma * rng.normal())
+    gains = np.exp(data.exposure * rng.normal() + data.white_balance * rng.normal(size=3))
+    curve = np.linspace(0, 1, 256)[:, None] ** gamma * gains
+    table = np.clip(np.rint(255 * curve), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
 
 
 def displace(

@@ -94,9 +94,9 @@ def eye_images(picture: Tensor, eye: Tensor) -> Tensor:
 def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: Tensor) -> dict[str, Tensor]:
     """How far the network's view of the image is from that of the truth, over the samples that show their eye.
 
-    seen: mean absolute distance of the features, over their mean absolute value. gaze: angle between the answers, in
-    radians (its chord). The other eye of the face is taken to be this one's mirror image. image, truth: (B, 3, H, W);
-    eye: as for eye_images().
+    seen: mean absolute distance of the features, over their mean absolute value. gaze: root mean square over samples of
+    the angle between the answers, in radians (its chord): squared, since the least absolute angle leaves a bias. The
+    other eye of the face is taken to be this one's mirror image. image, truth: (B, 3, H, W); eye: as for eye_images().
     """
     height, width = image.shape[2:]
     reach = eye[:, 2] * EYE_WIDTH / 2
@@ -115,7 +115,7 @@ def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: 
     seen, gaze = _look(network, image, eye)
     return {
         "seen": (seen - wanted).abs().mean() / wanted.abs().mean(),
-        "gaze": torch.sqrt((gaze - aim).square().sum(1) + 1e-6).mean(),
+        "gaze": torch.sqrt((gaze - aim).square().sum(1).mean() + 1e-6),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.config import DataConfig
-from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, render, usable
+from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, relight, render, usable
 from train.degradation import DegradationConfig
 from train.errors import DataError
 
@@ -142,6 +142,23 @@ def test_render_brings_the_eyes_to_the_distance_asked_for(face):
         x, y = (round(v) for v in piece.eye)
         iris, around = piece.image[y - 3 : y + 4, x - 3 : x + 4], piece.image[y - 14 : y + 15, x - 14 : x + 15]
         assert iris.mean() < around.mean()
+
+
+def test_relight_changes_each_channel_by_one_rising_curve():
+    rng = np.random.default_rng(0)
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+
+    lit = [relight(ramp, DataConfig(), rng)[0] for _ in range(50)]
+
+    assert all((np.diff(x.astype(int), axis=0) >= 0).all() and (x[0] == 0).all() for x in lit)
+    assert np.std([x[128].mean() for x in lit]) > 10  # other light
+    assert np.std([int(x[128, 0]) - int(x[128, 2]) for x in lit]) > 5  # of another colour
+
+
+def test_relight_without_spread_leaves_the_picture(face):
+    plain = DataConfig(exposure=0, white_balance=0, gamma=0)
+
+    np.testing.assert_array_equal(relight(face.image, plain, np.random.default_rng(0)), face.image)
 
 
 def test_displace_moves_the_middle_and_leaves_the_rest():
