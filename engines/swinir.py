@@ -50,7 +50,8 @@ def attention(q_NALD: Tensor, k_NALD: Tensor, v_NALD: Tensor, bias: Tensor) -> T
     """
     if torch.is_grad_enabled() and q_NALD.device.type == "cpu":
         scores_NALL = (q_NALD * q_NALD.shape[-1] ** -0.5) @ k_NALD.transpose(-1, -2) + bias
-        return scores_NALL.softmax(-1, dtype=bias.dtype) @ v_NALD
+        x_NALD: Tensor = scores_NALL.softmax(-1, dtype=bias.dtype) @ v_NALD
+        return x_NALD
     return F.scaled_dot_product_attention(q_NALD, k_NALD, v_NALD, attn_mask=bias)
 
 

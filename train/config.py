@@ -47,7 +47,7 @@ class LossConfig:
     pixel: float = 1.0
     """Charbonnier, balanced by bicubic's on the same sample."""
     colour: float = 0.0
-    """Charbonnier of the means over 8x8 pixels, balanced likewise."""
+    """Distance of the means over 8x8 pixels in CIE Lab, balanced likewise."""
     gradient: float = 0.0
     """Difference of the image gradients."""
     frequency: float = 0.0

@@ -165,10 +165,10 @@ def critic_terms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> 
 
 def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
     """What the picture lacks of the truth."""
-    reference = losses.charbonnier(bicubic(lr[:, :3], config.network.scale), hr)
-    terms = {"pixel": losses.balanced(losses.charbonnier(fake, hr), reference)}
+    plain = bicubic(lr[:, :3], config.network.scale)
+    terms = {"pixel": losses.balanced(losses.charbonnier(fake, hr), losses.charbonnier(plain, hr))}
     if config.loss.colour:
-        terms["colour"] = losses.balanced(losses.colour(fake, hr), reference)
+        terms["colour"] = losses.balanced(losses.colour(fake, hr), losses.colour(plain, hr))
     if config.loss.gradient:
         terms["gradient"] = losses.gradient(fake, hr).mean()
     if config.loss.frequency:

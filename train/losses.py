@@ -7,6 +7,13 @@ from torch.nn import functional as F
 EPSILON = 1e-3
 """Of the Charbonnier penalty: a sample's error below a quarter of a grey level counts little."""
 
+XYZ_OF_BGR = (
+    (0.180423 / 0.950456, 0.357580 / 0.950456, 0.412453 / 0.950456),
+    (0.072169, 0.715160, 0.212671),
+    (0.950227 / 1.088754, 0.119193 / 1.088754, 0.019334 / 1.088754),
+)
+"""X, Y, Z as shares of D65 white's, from linear sRGB in the order B, G, R."""
+
 
 def charbonnier(image: Tensor, truth: Tensor) -> Tensor:
     """Charbonnier penalty (Lai et al. 2017) of each sample's error as one vector, (B,): sqrt(mean d^2 + eps^2) - eps.
@@ -29,8 +36,22 @@ def balanced(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
 
 
 def colour(image: Tensor, truth: Tensor) -> Tensor:
-    """Charbonnier penalty of the means over 8x8 pixels, each sample's, (B,): an iris must keep its colour."""
-    return charbonnier(F.avg_pool2d(image, 8, 4), F.avg_pool2d(truth, 8, 4))
+    """Distance of the means over 8x8 pixels in CIE Lab, root mean square of each sample, as a share of 100, (B,).
+
+    An iris must keep its colour, and a grey level too much in one channel is a tint where the eye is dark.
+    """
+    apart = cie_lab(F.avg_pool2d(image, 8, 4)) - cie_lab(F.avg_pool2d(truth, 8, 4))
+    return torch.sqrt(apart.square().sum(1).flatten(1).mean(1) / 100**2 + EPSILON**2) - EPSILON
+
+
+def cie_lab(bgr: Tensor) -> Tensor:
+    """CIE 1976 L*, a*, b* of sRGB (IEC 61966-2-1, D65), (B, 3, H, W); what lies beyond [0, 1] counts as its ends."""
+    x = bgr.clamp(0, 1)
+    linear = torch.where(x > 0.04045, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4, x / 12.92)
+    share = torch.einsum("bchw,nc->bnhw", linear, torch.tensor(XYZ_OF_BGR, device=x.device))
+    f = torch.where(share > 216 / 24389, share.clamp_min(216 / 24389) ** (1 / 3), (24389 / 27 * share + 16) / 116)
+    fx, fy, fz = f.unbind(1)
+    return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=1)
 
 
 def gradient(image: Tensor, truth: Tensor) -> Tensor:

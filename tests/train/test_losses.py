@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,7 @@ from train.losses import (
     EPSILON,
     balanced,
     charbonnier,
+    cie_lab,
     colour,
     critic_loss,
     feature_matching,
@@ -132,7 +134,24 @@ def test_feature_matching_is_the_mean_over_levels_of_the_mean_distance():
 def test_colour_sees_the_means_and_not_the_noise():
     truth = torch.full((1, 3, 16, 16), 0.5)
     checkers = truth + 0.1 * (torch.arange(16)[:, None] + torch.arange(16)).fmod(2).mul(2).sub(1)
-    tinted = truth + 0.1
+    lighter = torch.full((1, 3, 16, 16), 0.6)
 
     assert colour(checkers, truth).item() == pytest.approx(0, abs=1e-6)
-    assert colour(tinted, truth).item() == pytest.approx(np.hypot(0.1, EPSILON) - EPSILON, rel=1e-4)
+    lightness = (cie_lab(lighter) - cie_lab(truth))[0, 0, 0, 0].item()
+    assert colour(lighter, truth).item() == pytest.approx(np.hypot(lightness / 100, EPSILON) - EPSILON, rel=1e-3)
+
+
+def test_cie_lab_equals_opencvs():
+    bgr = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32) ** 3  # many dark ones
+
+    lab = cie_lab(torch.from_numpy(bgr).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+
+    np.testing.assert_allclose(lab, cv2.cvtColor(bgr, cv2.COLOR_BGR2LAB), atol=0.6)  # OpenCV's own runs on tables
+
+
+def test_colour_has_a_finite_gradient_in_black_and_beyond_white():
+    x = torch.tensor([-0.1, 0.0, 1e-4, 1.2]).view(1, 1, 1, 4).expand(1, 3, 8, 4).repeat(1, 1, 1, 2).requires_grad_()
+
+    colour(x, torch.full((1, 3, 8, 8), 0.5)).backward()
+
+    assert torch.isfinite(x.grad).all()
