@@ -1,4 +1,4 @@
-.PHONY: check format fuzz sanitize test
+.PHONY: audit check format fuzz lock sanitize test
 
 check:
 	ruff format --check .
@@ -14,6 +14,18 @@ format:
 test:
 	pytest
 
+# Is anything that CI installs known to be vulnerable? Needs pip-audit, and a network to ask its database by: what could
+# not be asked counts as a failure (--strict).
+audit:
+	pip-audit --strict --disable-pip --no-deps -r .ci/torch.txt
+	pip-audit --strict --disable-pip --require-hashes -r .ci/locked.txt
+
+# Keeps the versions that are locked as far as pyproject.toml allows; needs uv. To renew them all: make lock UV=--upgrade
+lock:
+	uv pip compile $(UV) --quiet --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 --extra dev --constraint .ci/torch.txt --no-emit-package torch \
+		--output-file .ci/locked.txt pyproject.toml
+
 # Ten minutes of hostile messages against the reader of the wire; needs the extra "fuzz".
 fuzz:
 	python tests/fuzz/wire.py -max_total_time=600
@@ -21,10 +33,11 @@ fuzz:
 # The native library's driver under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 NATIVE = interface network pool weights kernel_portable
 ifeq ($(shell uname -m),x86_64)
-NATIVE += kernel_avx2 kernel_avx512
+NATIVE += kernel_avx2 kernel_avx512 kernel_avx512bf16
 endif
 FLAGS_kernel_avx2 = -mavx2 -mfma
 FLAGS_kernel_avx512 = -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -w
+FLAGS_kernel_avx512bf16 = $(FLAGS_kernel_avx512) -mavx512bf16
 CXX_SANITIZED = $(CXX) -std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fno-sanitize-recover=all
 
 build/%/native_driver: $(wildcard engines/native/*.cpp engines/native/*.h) tests/engines/native_driver.cpp

@@ -10,13 +10,16 @@ SOURCES = Path("engines/native")
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra"]
 # Each unit of kernels has its own instruction set; interface.cpp chooses between them at run time. No other file may
 # be compiled with these flags.
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [
+    *(*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
+    "-mprefer-vector-width=512",
+    *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12 sees some inside its own intrinsics
+]
 INSTRUCTIONS = {
-    "kernel_avx2.cpp": ["-mavx2", "-mfma"],
-    "kernel_avx512.cpp": [
-        *("-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
-        "-mprefer-vector-width=512",
-        *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12 sees some inside its own intrinsics
-    ],
+    "kernel_avx2.cpp": AVX2,
+    "kernel_avx512.cpp": AVX512,
+    "kernel_avx512bf16.cpp": [*AVX512, "-mavx512bf16"],
 }
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 

@@ -51,7 +51,8 @@ CATCHLIGHT_INLINE void fill_mask(Cut cut, float (&mask)[4][kPlane]) {
   }
 }
 
-// One head for one strip of queries: q, k and v are [head channels][64], q scaled by log2(e) / sqrt(head channels).
+// One head for one strip of queries: q and k are factors [head channels / kPack][64], q scaled by
+// log2(e) / sqrt(head channels); v is factors [head channels][64 / kPack].
 template <bool kCut>
 struct Head {
   const float *q, *k, *v;
@@ -72,22 +73,26 @@ struct Head {
         if (kCut) logits[n][s] += load(masked + s * kLanes % kPlane);
       }
     }
-    accumulate<kKeys, 1, kTokens>(logits, k + key, q + token, kTokens, size);
+    accumulate<kKeys, 1, kTokens>(logits, k + key, q + token, kTokens, size / kPack);
   }
 
-  // weights = 2^(logits - offset), [64][kStripTokens], and their sums.
+  // weights = 2^(logits - offset), factors [64 / kPack][kStripTokens], and their sums.
   CATCHLIGHT_INLINE void weigh(const Vector (&offset)[kStrip], float* weights, Vector (&total)[kStrip]) const {
     for (int s = 0; s < kStrip; ++s) total[s] = Vector{};
     for (int key = 0; key < kTokens; key += kKeys) {
       Vector logits[kKeys][kStrip];
       logits_of(key, offset, logits);
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < kKeys; ++n) {
+      for (int n = 0; n < kKeys; n += kPack) {
         CATCHLIGHT_UNROLL
         for (int s = 0; s < kStrip; ++s) {
-          const Vector weight = exp2(logits[n][s]);
-          total[s] += weight;
-          store(weights + (key + n) * kStripTokens + s * kLanes, weight);
+          Vector weight[kPack];
+          CATCHLIGHT_UNROLL
+          for (int i = 0; i < kPack; ++i) {
+            weight[i] = exp2(logits[n + i][s]);
+            total[s] += weight[i];
+          }
+          store(weights + (key + n) / kPack * kStripTokens + s * kLanes, factors_of(weight));
         }
       }
     }
@@ -105,7 +110,7 @@ struct Head {
     }
   }
 
-  // weights: scratch of [64][kStripTokens]; to: [head channels][64].
+  // weights: scratch of [64][kStripTokens]; to: factors [head channels / kPack][64].
   CATCHLIGHT_INLINE void attend(float* weights, float* to) const {
     Vector total[kStrip];
     weigh({}, weights, total);
@@ -115,27 +120,45 @@ struct Head {
       weigh(offset, weights, total);
     }
     for (int s = 0; s < kStrip; ++s) total[s] = 1.f / total[s];
-    for_each_block(size, [&](auto block, int first) __attribute__((always_inline)) {
+    for_each_block<kPack>(size, [&](auto block, int first) __attribute__((always_inline)) {
       constexpr int outputs = decltype(block)::value;
       Vector sum[outputs][kStrip] = {};
-      accumulate<outputs, kTokens, 1>(sum, v + first * kTokens, weights, kStripTokens, kTokens);
+      constexpr int kLength = kTokens / kPack;
+      accumulate<outputs, kLength, 1>(sum, v + first * kLength, weights, kStripTokens, kLength);
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
-        for (int s = 0; s < kStrip; ++s) store(to + (first + n) * kTokens + token + s * kLanes, sum[n][s] * total[s]);
+        for (int s = 0; s < kStrip; ++s) sum[n][s] *= total[s];
       }
+      CATCHLIGHT_UNROLL
+      for (int n = 0; n < outputs; n += kPack) store_factors(to, first + n, token, sum + n);
     });
   }
 };
 
-// qkv: [3][channels][64]; to: [channels][64]; weights: scratch of 64 * kStripTokens floats.
+// The three factors of attention, as Head takes them, one after the other.
+CATCHLIGHT_INLINE void project(const Matrix& qkv, const float* x, int channels, float* to) {
+  float* v = to + 2 * channels * (kTokens / kPack);
+  multiply(qkv, x, [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
+    if (n < 2 * channels) {
+      store_factors(to, n, token, rows);
+    } else {
+      CATCHLIGHT_UNROLL
+      for (int i = 0; i < kPack; ++i) {
+        store_tokens(v + ((n + i - 2 * channels) * kTokens + token) / kPack, rows[i]);
+      }
+    }
+  });
+}
+
+// qkv: from project(); to: factors [channels / kPack][64]; weights: scratch of 64 * kStripTokens floats.
 CATCHLIGHT_INLINE void attend(const float* qkv, int channels, int heads, const float* position, Cut cut,
                               float* weights, float* to) {
   float mask[4][kPlane];
   fill_mask(cut, mask);
-  const int size = channels / heads;
-  for (int h = 0; h < heads; ++h, qkv += size * kTokens, to += size * kTokens, position += kPosition) {
-    const float *q = qkv, *k = q + channels * kTokens, *v = k + channels * kTokens;
+  const int size = channels / heads, step = size * (kTokens / kPack);
+  for (int h = 0; h < heads; ++h, qkv += step, to += step, position += kPosition) {
+    const float *q = qkv, *k = q + heads * step, *v = k + heads * step;
     for (int token = 0; token < kTokens; token += kStripTokens) {
       if (cut.rows || cut.columns) {
         Head<true>{q, k, v, size, position, mask, token}.attend(weights, to);

@@ -40,13 +40,18 @@ bool valid(const catchlight_config& c) {
   return layers <= 64;
 }
 
-// Null where the processor or the build lacks the instruction set.
-const Kernels* find_kernels(int32_t instructions) {
+// Null where the processor or the build lacks the instruction set. odd: a head has an odd number of channels, so that
+// pairs of them would cross from one head into the next.
+const Kernels* find_kernels(int32_t instructions, bool odd) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  if (bf16 && (instructions == CATCHLIGHT_AVX512BF16 || instructions == CATCHLIGHT_AUTO)) {
+    return odd ? &catchlight::kKernelsAvx512 : &catchlight::kKernelsAvx512Bf16;
+  }
   if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
     return &catchlight::kKernelsAvx512;
   }
@@ -74,15 +79,15 @@ int32_t guarded(F f) noexcept {
 
 int32_t catchlight_interface(void) { return CATCHLIGHT_INTERFACE; }
 
-int32_t catchlight_supports(int32_t instructions) { return find_kernels(instructions) != nullptr; }
+int32_t catchlight_supports(int32_t instructions) { return find_kernels(instructions, false) != nullptr; }
 
 int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count, int32_t threads,
                           int32_t instructions, catchlight_engine** engine) {
   if (config == nullptr || weights == nullptr || engine == nullptr || !valid(*config) ||
-      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX512)) {
+      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX512BF16)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
-  const Kernels* kernels = find_kernels(instructions);
+  const Kernels* kernels = find_kernels(instructions, config->embed_dim / config->heads % 2 != 0);
   if (kernels == nullptr) return CATCHLIGHT_NO_INSTRUCTIONS;
   return guarded([&]() -> int32_t {
     const Config checked = {config->scale, config->frames,    config->unshuffle, config->embed_dim,

@@ -7,6 +7,9 @@
 // lanes for any C and any head size, a half-window shift moves whole blocks, and the neighbours that a 3x3
 // convolution needs are whole vectors again (halo.h).
 //
+// What a product multiplies with weights is "factors": tiles too, but where the processor has products of bfloat16, a
+// lane holds two neighbouring channels in that format (vector.h). Whatever is added up stays in single precision.
+//
 // A map is a tile for each window, windows row by row, images one after the other. In a shifted map, window (r, c)
 // covers rows 8r+4 to 8r+11 and columns 8c+4 to 8c+11 of the image, wrapping round at its end.
 #pragma once
@@ -27,13 +30,14 @@ constexpr int kOffsets = 9;
 constexpr int kPosition = kOffsets * kOffsets * kPlane;
 
 // y = W x + b over channels, or a 3x3 convolution. The outputs are cut into blocks of at most kBlock, as equal as can
-// be (tile.h); the weights of a block are [input][output of the block]. A convolution has 16 such matrices, one for
-// each point (winograd.h).
+// be (tile.h); the weights of a block are [input][output of the block], where an input is a lane of `pack` of
+// them. A convolution has 16 such matrices, one for each point (winograd.h).
 struct Matrix {
   const float* weights;
   const float* bias;
   int inputs;
   int outputs;
+  int pack;  // inputs in a lane of factors: 1 float, or 2 in bfloat16
 };
 
 // LayerNorm's gain and bias, a float for each channel.
@@ -103,6 +107,7 @@ struct Writing {
 // Each function works on one window, given by its index in the map, with scratch of its thread's own.
 struct Kernels {
   const char* name;
+  int pack;  // what Matrix::pack must be, but for the first and last convolution of a network, where it is 1
   void (*read)(const Reading&, int window);
   void (*layer)(const LayerCall&, int window, float* scratch);
   void (*realign)(const Realigning&, int window);
@@ -114,6 +119,7 @@ extern const Kernels kKernelsPortable;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsAvx512Bf16;
 #endif
 
 }  // namespace catchlight

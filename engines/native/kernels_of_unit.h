@@ -5,6 +5,6 @@
 
 namespace catchlight {
 
-extern const Kernels CATCHLIGHT_KERNELS = {CATCHLIGHT_KERNELS_NAME, read, run_layer, realign, convolve, write};
+extern const Kernels CATCHLIGHT_KERNELS = {CATCHLIGHT_KERNELS_NAME, kPack, read, run_layer, realign, convolve, write};
 
 }  // namespace catchlight

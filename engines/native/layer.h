@@ -8,6 +8,17 @@
 namespace catchlight {
 namespace {
 
+// GELU in place: floats [channels][64] to factors.
+CATCHLIGHT_INLINE void activate(float* wide, int channels) {
+  for (int n = 0; n < channels; n += kPack) {
+    for (int token = 0; token < kTokens; token += kLanes) {
+      Vector values[kPack];
+      for (int i = 0; i < kPack; ++i) values[i] = gelu(load(wide + (n + i) * kTokens + token));
+      store(wide + n / kPack * kTokens + token, factors_of(values));
+    }
+  }
+}
+
 void run_layer(const LayerCall& call, int window, float* scratch) {
   const Layer& layer = *call.layer;
   const int channels = layer.channels;
@@ -19,31 +30,38 @@ void run_layer(const LayerCall& call, int window, float* scratch) {
     realign_tile(call.from, call.grid, channels, window, layer.shifted, to);
     x = to;
   }
-  const auto as_it_is = [](int, Vector value) { return value; };
-  const auto keep = [&](int n, int token, Vector (&sum)[kStrip]) __attribute__((always_inline)) {
-    CATCHLIGHT_UNROLL
-    for (int v = 0; v < kStrip; ++v) store(wide + n * kTokens + token + v * kLanes, sum[v]);
+  const auto keep_normalized = [&](int c, int token, const Vector (&values)[kPack]) __attribute__((always_inline)) {
+    store(y + c / kPack * kTokens + token, factors_of(values));
   };
   const auto add_to = [&](const float* residual) __attribute__((always_inline)) {
-    return [=](int n, int token, Vector (&sum)[kStrip]) __attribute__((always_inline)) {
+    return [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
       CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) {
-        const int at = n * kTokens + token + v * kLanes;
-        store(to + at, load(residual + at) + sum[v]);
+      for (int i = 0; i < kPack; ++i) {
+        CATCHLIGHT_UNROLL
+        for (int v = 0; v < kStrip; ++v) {
+          const int at = (n + i) * kTokens + token + v * kLanes;
+          store(to + at, load(residual + at) + rows[i][v]);
+        }
       }
     };
   };
 
-  normalize(x, channels, y, as_it_is);
-  multiply(layer.qkv, y, keep);
+  normalize(x, channels, keep_normalized);
+  project(layer.qkv, y, channels, wide);
   const Place at = place_of(call.grid, window);
   const Cut cut = {layer.shifted && at.row == call.grid.rows - 1, layer.shifted && at.column == call.grid.columns - 1};
   attend(wide, channels, layer.heads, layer.position, cut, weights, y);
   multiply(layer.proj, y, add_to(x));
 
-  normalize(to, channels, y, as_it_is);
-  multiply(layer.fc1, y, keep);
-  for (int i = 0; i < layer.fc1.outputs * kTokens; i += kLanes) store(wide + i, gelu(load(wide + i)));
+  normalize(to, channels, keep_normalized);
+  multiply(layer.fc1, y, [&](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
+    CATCHLIGHT_UNROLL
+    for (int i = 0; i < kPack; ++i) {
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
+    }
+  });
+  activate(wide, layer.fc1.outputs);
   multiply(layer.fc2, wide, add_to(to));
 }
 

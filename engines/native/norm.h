@@ -6,9 +6,10 @@
 namespace catchlight {
 namespace {
 
-// to = (from - mean) / sqrt(variance + 1e-5), for a tile; finish(channel, Vector) has the last word on each value.
-template <class Finish>
-CATCHLIGHT_INLINE void normalize(const float* from, int channels, float* to, Finish finish) {
+// (from - mean) / sqrt(variance + 1e-5), for a tile; take(channel, token, values) receives a vector of each of kPack
+// channels.
+template <class Take>
+CATCHLIGHT_INLINE void normalize(const float* from, int channels, Take take) {
   const float share = 1.f / (float)channels;
   for (int token = 0; token < kTokens; token += kStripTokens) {
     Vector mean[kStrip] = {}, scale[kStrip] = {};
@@ -24,10 +25,11 @@ CATCHLIGHT_INLINE void normalize(const float* from, int channels, float* to, Fin
       }
     }
     for (int v = 0; v < kStrip; ++v) scale[v] = 1.f / square_root(scale[v] * share + 1e-5f);
-    for (int c = 0; c < channels; ++c) {
+    for (int c = 0; c < channels; c += kPack) {
       for (int v = 0; v < kStrip; ++v) {
-        const Vector d = load(x + c * kTokens + v * kLanes) - mean[v];
-        store(to + token + c * kTokens + v * kLanes, finish(c, d * scale[v]));
+        Vector values[kPack];
+        for (int i = 0; i < kPack; ++i) values[i] = (load(x + (c + i) * kTokens + v * kLanes) - mean[v]) * scale[v];
+        take(c, token + v * kLanes, values);
       }
     }
   }

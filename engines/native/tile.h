@@ -6,7 +6,7 @@
 namespace catchlight {
 namespace {
 
-// sum[n][v] += weights[n * kOutputStep + k * kInputStep] * x[k * stride + v * kLanes] for every input k.
+// sum[n][v] += weights[n * kOutputStep + k * kInputStep] * x[k * stride + v * kLanes] for every lane of factors k.
 template <int kOutputs, int kOutputStep, int kInputStep>
 CATCHLIGHT_INLINE void accumulate(Vector (&sum)[kOutputs][kStrip], const float* weights, const float* x, int stride,
                                   int inputs) {
@@ -16,11 +16,17 @@ CATCHLIGHT_INLINE void accumulate(Vector (&sum)[kOutputs][kStrip], const float* 
     for (int v = 0; v < kStrip; ++v) in[v] = load(x + v * kLanes);
     CATCHLIGHT_UNROLL
     for (int n = 0; n < kOutputs; ++n) {
-      const Vector weight = broadcast(weights[n * kOutputStep]);
+      const Vector weight = broadcast_factors(weights + n * kOutputStep);
       CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) sum[n][v] += in[v] * weight;
+      for (int v = 0; v < kStrip; ++v) sum[n][v] = multiply_add(sum[n][v], in[v], weight);
     }
   }
+}
+
+// Lanes of kHeld numbers that hold so many.
+template <int kHeld>
+CATCHLIGHT_INLINE constexpr int lanes_for(int numbers) {
+  return (numbers + kHeld - 1) / kHeld;
 }
 
 template <int n>
@@ -28,30 +34,50 @@ struct Size {
   static constexpr int value = n;
 };
 
-// Cuts outputs into blocks of at most kBlock, as equal as can be, larger ones first: f(Size<n>, first output).
-template <class F>
-CATCHLIGHT_INLINE void for_each_block(int outputs, F f) {
-  const int blocks = (outputs + kBlock - 1) / kBlock, size = outputs / blocks, larger = outputs % blocks;
-  for (int b = 0, first = 0; b < blocks; ++b) {
-    const int n = size + (b < larger);
-    switch (n) {
-      case 1: f(Size<1>{}, first); break;
-      case 2: f(Size<2>{}, first); break;
-      case 3: f(Size<3>{}, first); break;
-      case 4: f(Size<4>{}, first); break;
-      case 5: f(Size<5>{}, first); break;
-      default: f(Size<kBlock>{}, first); break;
-    }
-    first += n;
+// f(Size<lanes * kHeld>), for at most kMost lanes.
+template <int kMost, int kHeld, class F>
+CATCHLIGHT_INLINE void with_size(int lanes, F f) {
+  if constexpr (kMost == 1) {
+    f(Size<kHeld>{});
+  } else if (lanes == kMost) {
+    f(Size<kMost * kHeld>{});
+  } else {
+    with_size<kMost - 1, kHeld>(lanes, f);
   }
 }
 
-// W x + b for a tile x; take(output, token, Vector (&)[kStrip]) receives each strip of an output.
+// Cuts outputs into blocks of at most kBlock, as equal as can be, larger ones first, and none through the middle of a
+// lane: f(Size<n>, first output).
+template <int kHeld, class F>
+CATCHLIGHT_INLINE void for_each_block(int outputs, F f) {
+  constexpr int kMost = kBlock / kHeld;
+  const int lanes = outputs / kHeld, blocks = (lanes + kMost - 1) / kMost;
+  const int size = lanes / blocks, larger = lanes % blocks;
+  for (int b = 0, first = 0; b < blocks; ++b) {
+    const int here = size + (b < larger);
+    with_size<kMost, kHeld>(here, [&](auto n) __attribute__((always_inline)) { f(n, first); });
+    first += here * kHeld;
+  }
+}
+
+// Stores kPack channels from `channel` on, one strip of tokens, as factors: [channels / kPack][64].
+CATCHLIGHT_INLINE void store_factors(float* to, int channel, int token, const Vector (*rows)[kStrip]) {
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kStrip; ++v) {
+    Vector values[kPack];
+    CATCHLIGHT_UNROLL
+    for (int i = 0; i < kPack; ++i) values[i] = rows[i][v];
+    store(to + channel / kPack * kTokens + token + v * kLanes, factors_of(values));
+  }
+}
+
+// W x + b for a tile x of factors; take(output, token, rows) receives a strip of each of kPack outputs.
 template <class Take>
 CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take) {
-  for_each_block(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
+  const int inputs = lanes_for<kPack>(matrix.inputs);
+  for_each_block<kPack>(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
     constexpr int outputs = decltype(size)::value;
-    const float* weights = matrix.weights + (size_t)first * matrix.inputs;
+    const float* weights = matrix.weights + (size_t)first * inputs;
     for (int token = 0; token < kTokens; token += kStripTokens) {
       Vector sum[outputs][kStrip];
       CATCHLIGHT_UNROLL
@@ -59,9 +85,9 @@ CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take)
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) sum[n][v] = broadcast(matrix.bias[first + n]);
       }
-      accumulate<outputs, 1, outputs>(sum, weights, x + token, kTokens, matrix.inputs);
+      accumulate<outputs, 1, outputs>(sum, weights, x + token, kTokens, inputs);
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < outputs; ++n) take(first + n, token, sum[n]);
+      for (int n = 0; n < outputs; n += kPack) take(first + n, token, sum + n);
     }
   });
 }

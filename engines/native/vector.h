@@ -19,6 +19,14 @@
 namespace catchlight {
 namespace {
 
+// Numbers that one lane of a product's factors holds: one float, or two neighbours in bfloat16 whose products are
+// summed in single precision (AVX-512 BF16: twice as many multiplications in the same time).
+#if defined(__AVX512BF16__)
+constexpr int kPack = 2;
+#else
+constexpr int kPack = 1;
+#endif
+
 // kStrip vectors of tokens times kBlock outputs, kStrip inputs and one weight must fit into the registers.
 #if defined(__AVX512F__)
 constexpr int kLanes = 16, kStrip = 4;  // 32 registers
@@ -49,6 +57,62 @@ CATCHLIGHT_INLINE void store(float* to, T value) {
 
 // Subtracting 0 changes no value, so that nothing is left of it but the broadcast; adding 0 would change -0.
 CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
+
+// A lane of factors in every lane; its bits may be two bfloat16, which no arithmetic may touch.
+CATCHLIGHT_INLINE Vector broadcast_factors(const float* from) {
+#if defined(__AVX512BF16__)
+  return (Vector)_mm512_set1_epi32((int32_t)load_as<uint32_t>(from));
+#else
+  return broadcast(*from);
+#endif
+}
+
+// Values of neighbouring channels as factors.
+CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[1]) { return values[0]; }
+#if defined(__AVX512BF16__)
+CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
+  const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)values[1], (__m512)values[0]);
+  alignas(64) static constexpr int16_t kInterleaved[2 * kLanes] = {
+      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31,
+  };
+  return (Vector)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleaved), halves);
+}
+#endif
+
+// Stores a strip of tokens of one channel so that kPack neighbouring tokens make a lane of factors.
+CATCHLIGHT_INLINE void store_tokens(float* to, const Vector (&strip)[kStrip]) {
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kStrip; v += kPack) {
+#if defined(__AVX512BF16__)
+    store(to + v / kPack * kLanes, _mm512_cvtne2ps_pbh((__m512)strip[v + 1], (__m512)strip[v]));
+#else
+    store(to + v * kLanes, strip[v]);
+#endif
+  }
+}
+
+// sum + a * b, summed over the numbers of each lane.
+CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
+#if defined(__AVX512BF16__)
+  return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+  return sum + a * b;
+#endif
+}
+
+// The same for lanes of kHeld numbers and one lane of b for all, from memory, where it is used only once.
+template <int kHeld>
+CATCHLIGHT_INLINE Vector multiply_add_once(Vector sum, Vector a, const float* b) {
+#if defined(__AVX512BF16__)
+  if constexpr (kHeld == 2) {
+    // GCC 12 would broadcast into a register first, which takes 1.3 times as long.
+    asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(a), "m"(*b));
+    return sum;
+  }
+#endif
+  return sum + a * broadcast(*b);
+}
 
 // Lanes of a, then of b, picked by number.
 template <int... kPicked, class T>

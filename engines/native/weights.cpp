@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace catchlight {
 namespace {
@@ -13,7 +14,7 @@ constexpr int kTable = 2 * kWindow - 1;  // side of a checkpoint's table of posi
 // Hands out the storage and reads the checkpoint, both from front to back.
 class Packer {
  public:
-  Packer(const float* from, float* to) : from_(from), to_(to) {}
+  Packer(const float* from, float* to, int pack) : from_(from), to_(to), pack_(pack) {}
 
   Affine affine(int channels) {
     const float *gain = take(channels), *bias = take(channels);
@@ -23,14 +24,14 @@ class Packer {
   Matrix linear(int inputs, int outputs) {
     const float *weights = take(static_cast<size_t>(outputs) * inputs), *bias = take(outputs);
     const std::vector<double> w(weights, weights + static_cast<size_t>(outputs) * inputs);
-    return {pack(w, inputs, outputs), copy(bias, outputs), inputs, outputs};
+    return {packed(w, inputs, outputs, pack_), copy(bias, outputs), inputs, outputs, pack_};
   }
 
   // G g G^T of every 3x3 filter g, point by point (winograd.h).
-  Matrix convolution(int inputs, int outputs) {
+  Matrix convolution(int inputs, int outputs, int pack) {
     constexpr double kG[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     const size_t filters = static_cast<size_t>(outputs) * inputs;
-    const float *weights = take(filters * kTaps), *bias = take(outputs), *packed = nullptr;
+    const float *weights = take(filters * kTaps), *bias = take(outputs), *first = nullptr;
     std::vector<double> of_point(filters);
     for (int point = 0; point < 16; ++point) {
       for (size_t i = 0; i < filters; ++i) {
@@ -39,10 +40,10 @@ class Packer {
           of_point[i] += kG[point / 4][tap / 3] * kG[point % 4][tap % 3] * weights[i * kTaps + tap];
         }
       }
-      const float* here = pack(of_point, inputs, outputs);
-      if (point == 0) packed = here;
+      const float* here = packed(of_point, inputs, outputs, pack);
+      if (point == 0) first = here;
     }
-    return {packed, copy(bias, outputs), inputs, outputs};
+    return {first, copy(bias, outputs), inputs, outputs, pack};
   }
 
   // A linear layer behind a LayerNorm whose gain and bias it takes over; the first `scaled` outputs times `scale`.
@@ -60,7 +61,7 @@ class Packer {
       }
       b[n] = static_cast<float>(constant * factor);
     }
-    return {pack(w, inputs, outputs), b, inputs, outputs};
+    return {packed(w, inputs, outputs, pack_), b, inputs, outputs, pack_};
   }
 
   // A position table (225, heads) as vectors of 16 queries (attention.h).
@@ -101,24 +102,42 @@ class Packer {
   }
 
   // weights: [output][input]. Points of a convolution lie without a gap between them.
-  const float* pack(const std::vector<double>& weights, int inputs, int outputs) {
-    float *packed = to_ + used_, *out = packed;
-    const int blocks = (outputs + kBlock - 1) / kBlock;
+  const float* packed(const std::vector<double>& weights, int inputs, int outputs, int pack) {
+    float *start = to_ + used_, *out = start;
+    const int most = kBlock / pack, lanes = outputs / pack, blocks = (lanes + most - 1) / most;
     for (int b = 0, first = 0; b < blocks; ++b) {
-      const int size = outputs / blocks + (b < outputs % blocks);
-      for (int k = 0; k < inputs; ++k) {
+      const int size = (lanes / blocks + (b < lanes % blocks)) * pack;
+      for (int k = 0; k < inputs; k += pack) {
         for (int n = first; n < first + size; ++n) {
-          *out++ = static_cast<float>(weights[static_cast<size_t>(n) * inputs + k]);
+          const double* from = &weights[static_cast<size_t>(n) * inputs + k];
+          *out++ = pack == 1 ? static_cast<float>(from[0]) : pair(from[0], k + 1 < inputs ? from[1] : 0.0);
         }
       }
       first += size;
     }
-    used_ += static_cast<size_t>(inputs) * outputs;
-    return packed;
+    used_ = out - to_;
+    return start;
+  }
+
+  // Two bfloat16 in the bits of a float.
+  static float pair(double low, double high) {
+    const uint32_t bits = bfloat16(high) << 16 | bfloat16(low);
+    float lane;
+    std::memcpy(&lane, &bits, sizeof lane);
+    return lane;
+  }
+
+  // Rounded to the nearest, ties to even.
+  static uint32_t bfloat16(double value) {
+    const float single = static_cast<float>(value);
+    uint32_t bits;
+    std::memcpy(&bits, &single, sizeof bits);
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   }
 
   const float* from_;
   float* const to_;
+  const int pack_;
   size_t used_ = 0;
 };
 
@@ -145,11 +164,12 @@ size_t Config::parameters() const {
   return total;
 }
 
-Weights::Weights(const Config& config, const float* from) : storage_(packed_size(config)) {
-  Packer packer(from, storage_.data());
+Weights::Weights(const Config& config, const float* from, int pack) : storage_(packed_size(config)) {
+  Packer packer(from, storage_.data(), pack);
   const int c = config.channels;
   const double query_scale = kLog2E / std::sqrt(static_cast<double>(c / config.heads));
-  conv_first = packer.convolution(config.inputs(), c);
+  // Between pixels and features single precision is kept: that is where rounding would be seen most.
+  conv_first = packer.convolution(config.inputs(), c, 1);
   patch_norm = packer.affine(c);
   for (int depth : config.depths) {
     Group group;
@@ -167,12 +187,12 @@ Weights::Weights(const Config& config, const float* from) : storage_(packed_size
       layer.fc2 = packer.linear(config.hidden(), c);
       group.layers.push_back(layer);
     }
-    group.conv = packer.convolution(c, c);
+    group.conv = packer.convolution(c, c, pack);
     groups.push_back(std::move(group));
   }
   norm = packer.affine(c);
-  conv_body = packer.convolution(c, c);
-  conv_up = packer.convolution(c, config.outputs());
+  conv_body = packer.convolution(c, c, pack);
+  conv_up = packer.convolution(c, config.outputs(), 1);
 }
 
 }  // namespace catchlight

@@ -2,7 +2,8 @@
 // outputs of a 2x2 block instead of 36. A window has 16 blocks, a vector lane for each, and tokens are ordered so that
 // its inputs (halo.h) and outputs are whole vectors. Zeros surround the image.
 //
-// Transformed inputs and products are [strip of points][channel][kStripTokens], 16 points of 16 blocks in all.
+// Transformed inputs (factors, kHeld channels in a lane) and products are [strip of points][channel][kStripTokens], 16
+// points of 16 blocks in all. kHeld is the matrix's `pack`.
 #pragma once
 
 #include "halo.h"
@@ -22,23 +23,38 @@ CATCHLIGHT_INLINE float* at_point(float* from, int channels, int channel, int po
   return from + ((size_t)(token / kStripTokens) * channels + channel) * kStripTokens + token % kStripTokens;
 }
 
+// All points of one channel for the blocks of one vector.
+CATCHLIGHT_INLINE void transform_channel(const float* const (&around)[9], int channel, int block,
+                                         Vector (&d)[kPoints]) {
+  planes_around(around, channel, block, d);
+  CATCHLIGHT_UNROLL
+  for (int b = 0; b < kPatch; ++b) transform(d[b], d[4 + b], d[8 + b], d[12 + b]);
+  CATCHLIGHT_UNROLL
+  for (int a = 0; a < kPatch; ++a) transform(d[4 * a], d[4 * a + 1], d[4 * a + 2], d[4 * a + 3]);
+}
+
+template <int kHeld>
 CATCHLIGHT_INLINE void transform_inputs(const float* const (&around)[9], int channels, float* to) {
-  for (int channel = 0; channel < channels; ++channel) {
+  const int lanes = lanes_for<kHeld>(channels);
+  for (int lane = 0; lane < lanes; ++lane) {
     for (int block = 0; block < kPlane; block += kLanes) {
-      Vector d[kPoints];
-      planes_around(around, channel, block, d);
+      Vector points[kHeld][kPoints] = {};
+      for (int i = 0; i < kHeld && lane * kHeld + i < channels; ++i) {
+        transform_channel(around, lane * kHeld + i, block, points[i]);
+      }
       CATCHLIGHT_UNROLL
-      for (int b = 0; b < kPatch; ++b) transform(d[b], d[4 + b], d[8 + b], d[12 + b]);
-      CATCHLIGHT_UNROLL
-      for (int a = 0; a < kPatch; ++a) transform(d[4 * a], d[4 * a + 1], d[4 * a + 2], d[4 * a + 3]);
-      CATCHLIGHT_UNROLL
-      for (int point = 0; point < kPoints; ++point) store(at_point(to, channels, channel, point, block), d[point]);
+      for (int point = 0; point < kPoints; ++point) {
+        Vector values[kHeld];
+        CATCHLIGHT_UNROLL
+        for (int i = 0; i < kHeld; ++i) values[i] = points[i][point];
+        store(at_point(to, lanes, lane, point, block), factors_of(values));
+      }
     }
   }
 }
 
 // As accumulate(), but every point has weights of its own, `point_step` floats apart.
-template <int kOutputs>
+template <int kHeld, int kOutputs>
 CATCHLIGHT_INLINE void accumulate_points(Vector (&sum)[kOutputs][kStrip], const float* weights, size_t point_step,
                                          const float* x, int inputs) {
   for (int k = 0; k < inputs; ++k, x += kStripTokens, weights += kOutputs) {
@@ -48,27 +64,31 @@ CATCHLIGHT_INLINE void accumulate_points(Vector (&sum)[kOutputs][kStrip], const 
     CATCHLIGHT_UNROLL
     for (int n = 0; n < kOutputs; ++n) {
       CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) sum[n][v] += in[v] * broadcast(weights[v * kLanes / kPlane * point_step + n]);
+      for (int v = 0; v < kStrip; ++v) {
+        sum[n][v] = multiply_add_once<kHeld>(sum[n][v], in[v], weights + v * kLanes / kPlane * point_step + n);
+      }
     }
   }
 }
 
 // Products of all points: to[strip][output] = sum over inputs.
+template <int kHeld>
 CATCHLIGHT_INLINE void multiply_points(const Matrix& matrix, const float* x, float* to) {
-  const size_t point_step = (size_t)matrix.inputs * matrix.outputs;
+  const int inputs = lanes_for<kHeld>(matrix.inputs);
+  const size_t point_step = (size_t)inputs * matrix.outputs;
   for (int token = 0; token < kPoints * kPlane; token += kStripTokens) {
     const float* weights = matrix.weights + token / kPlane * point_step;
-    for_each_block(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
+    for_each_block<kHeld>(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
       constexpr int outputs = decltype(size)::value;
       Vector sum[outputs][kStrip] = {};
-      accumulate_points<outputs>(sum, weights + (size_t)first * matrix.inputs, point_step, x, matrix.inputs);
+      accumulate_points<kHeld, outputs>(sum, weights + (size_t)first * inputs, point_step, x, inputs);
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) store(to + (first + n) * kStripTokens + v * kLanes, sum[n][v]);
       }
     });
-    x += (size_t)matrix.inputs * kStripTokens;
+    x += (size_t)inputs * kStripTokens;
     to += (size_t)matrix.outputs * kStripTokens;
   }
 }
@@ -98,7 +118,7 @@ CATCHLIGHT_INLINE void transform_outputs(const Matrix& matrix, float* products, 
 }
 
 // scratch: kHalo * (inputs + outputs) + kTokens * inputs floats.
-template <class Take>
+template <int kHeld, class Take>
 CATCHLIGHT_INLINE void convolve_window(const Matrix& matrix, const float* map, const Grid& grid, int window,
                                        float* scratch, Take take) {
   float *inputs = scratch, *products = inputs + (size_t)matrix.inputs * kHalo;
@@ -106,8 +126,8 @@ CATCHLIGHT_INLINE void convolve_window(const Matrix& matrix, const float* map, c
   std::memset(nothing, 0, sizeof(float) * matrix.inputs * kTokens);
   const float* around[9];
   neighbours(map, grid, matrix.inputs, window, nothing, around);
-  transform_inputs(around, matrix.inputs, inputs);
-  multiply_points(matrix, inputs, products);
+  transform_inputs<kHeld>(around, matrix.inputs, inputs);
+  multiply_points<kHeld>(matrix, inputs, products);
   transform_outputs(matrix, products, take);
 }
 

@@ -61,24 +61,25 @@ std::vector<float> run(catchlight_engine* engine, const catchlight::Config& conf
   return exact;
 }
 
-void compare(const std::vector<float>& a, const std::vector<float>& b) {
+void compare(const std::vector<float>& a, const std::vector<float>& b, float tolerance) {
   CHECK(a.size() == b.size());
-  for (size_t i = 0; i < a.size(); ++i) CHECK(std::fabs(a[i] - b[i]) <= 1e-3f * (1.f + std::fabs(b[i])));
+  for (size_t i = 0; i < a.size(); ++i) CHECK(std::fabs(a[i] - b[i]) <= tolerance * (1.f + std::fabs(b[i])));
 }
 
 void exercise(const catchlight::Config& config) {
   const std::vector<float> weights = random_weights(config.parameters());
   for (const Shape shape : {Shape{1, 1, 1}, {2, 16, 24}, {3, 9, 17}, {1, 40, 8}}) {
     std::vector<float> expected;
-    for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512}) {
+    for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512, CATCHLIGHT_AVX512BF16}) {
       if (!catchlight_supports(instructions)) continue;
+      const float tolerance = instructions == CATCHLIGHT_AVX512BF16 ? 1e-2f : 1e-3f;
       for (int threads : {1, 3}) {
         catchlight_engine* engine = create(config, weights, threads, instructions);
         const std::vector<float> exact = run(engine, config, shape);
         if (expected.empty()) expected = exact;
-        compare(exact, expected);
+        compare(exact, expected, tolerance);
         run(engine, config, {1, 8, 8});
-        compare(run(engine, config, shape), expected);
+        compare(run(engine, config, shape), expected, tolerance);
         catchlight_destroy(engine);
       }
     }

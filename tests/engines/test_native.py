@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError, load_checkpoint
+from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError, load_checkpoint, shipped_tiers
 from engines.native import _INSTRUCTIONS, NativeEngine, _load
 from engines.swinir import SwinIR
 
-INSTRUCTIONS = ("portable", "avx2", "avx512")
+INSTRUCTIONS = ("portable", "avx2", "avx512", "avx512bf16")
 
 NETWORKS = {
     "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
@@ -90,6 +90,8 @@ def check(engine: NativeEngine, batch: np.ndarray, expected: np.ndarray, toleran
     output = engine._enhance(batch, exact)
     rounded = np.floor(np.clip(expected, 0, 1) * 255 + 0.5)
 
+    if engine.instructions == "avx512bf16":
+        tolerance = 1 / 255
     np.testing.assert_allclose(exact, expected, rtol=0, atol=tolerance)
     np.testing.assert_array_equal(output, np.floor(np.clip(exact, 0, 1) * np.float32(255) + np.float32(0.5)))
     assert np.abs(output - rounded).max() <= 1
@@ -104,6 +106,15 @@ def test_every_network_equals_eager(network, instructions, noise, name):
     for each in instructions:
         with NativeEngine(checkpoint, threads=2, instructions=each) as engine:
             check(engine, batch, expected)
+
+
+@pytest.mark.parametrize("tier", shipped_tiers())
+def test_every_shipped_tier_equals_eager_where_rounding_shows_most(instructions, noise, tier):
+    checkpoint = load_checkpoint(tier)
+    batch = noise(1, 48, 64, 3 * checkpoint.config.frames) // 128 * 255  # black and white
+
+    with NativeEngine(checkpoint) as engine:
+        check(engine, batch, eager(SwinIR.from_checkpoint(checkpoint), batch))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -138,9 +149,11 @@ def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, n
         with NativeEngine(checkpoint, instructions=each) as engine:
             engine._enhance(batch, exact)
 
-        # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not.
+        # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not. In
+        # bfloat16 its steps are 500.
+        median = np.median(np.abs(exact - expected)) / np.abs(expected).max()
         assert np.isfinite(exact).all()
-        assert np.median(np.abs(exact - expected)) < 1e-3 * np.abs(expected).max()
+        assert median < (0.02 if each == "avx512bf16" else 1e-3)
 
 
 def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructions, noise):
@@ -239,12 +252,21 @@ def test_the_widest_instructions_are_chosen(network, instructions):
         assert engine.instructions == instructions[-1]
 
 
+def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions):
+    if "avx512bf16" not in instructions:
+        pytest.skip("this processor has no products of bfloat16")
+    checkpoint, _ = network("odd depths")
+
+    with NativeEngine(checkpoint, instructions="avx512bf16") as engine:
+        assert engine.instructions == "avx512"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"threads": -1}, "threads: expected 0 to 64, got -1"),
         ({"threads": 65}, "threads: expected 0 to 64, got 65"),
-        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, got 'mmx'"),
+        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, got 'mmx'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(network, options, message):

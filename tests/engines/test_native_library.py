@@ -17,6 +17,8 @@ from engines.native import _load
 ROOT = Path(engines.__file__).parents[1]
 SOURCES = ROOT / "engines" / "native"
 BAD_ARGUMENT = 1
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
 COMPILE = ["g++", "-std=c++17", "-O0", "-w", "-fno-exceptions", "-c"]
 
 CONFIG = {"scale": 2, "frames": 1, "unshuffle": 1, "embed_dim": 16, "heads": 2, "mlp_ratio": 2, "groups": 1}
@@ -77,7 +79,7 @@ def create(library, *, depths=(2,), count=None, threads=1, instructions=0, **fie
         {"threads": 0},
         {"threads": 65},
         {"instructions": -1},
-        {"instructions": 4},
+        {"instructions": 5},
     ],
     ids=str,
 )
@@ -156,10 +158,7 @@ def test_installation_succeeds_without_a_compiler(tmp_path):
 @pytest.mark.skipif(shutil.which("g++") is None or shutil.which("nm") is None, reason="needs g++ and nm")
 @pytest.mark.parametrize(
     ("unit", "flags"),
-    [
-        ("kernel_avx2", ["-mavx2", "-mfma"]),
-        ("kernel_avx512", ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]),
-    ],
+    [("kernel_avx2", AVX2), ("kernel_avx512", AVX512), ("kernel_avx512bf16", [*AVX512, "-mavx512bf16"])],
 )
 def test_wide_instructions_stay_in_their_unit(tmp_path, unit, flags):
     # Unoptimised, so that nothing that another unit might share has been inlined away.
