@@ -1,9 +1,10 @@
 """Which tier serves: timed at the start, and changed while the stream runs too slowly or has long had room to spare."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from engines import ResilientEngine, TierGovernor, choose_tier, load_engine, load_resilient
+from engines import ResilientEngine, TierGovernor, choose_tier, load_checkpoint, load_engine, load_resilient
 from realtime.config import EngineChoice
 from realtime.frames import Enhanced
 
@@ -19,25 +20,40 @@ _log = logging.getLogger(__name__)
 class Tiers:
     """Opens the engine that was chosen, with tier "auto" the best tier in time; then watches over it."""
 
-    def __init__(self, choice: EngineChoice, *, fps: Callable[[], float], load: Callable[[], object]) -> None:
-        """For tier "auto", fps: gives the camera's rate; load: does the daemon's other work, beside the timing."""
+    def __init__(
+        self,
+        choice: EngineChoice,
+        *,
+        fps: Callable[[], float],
+        load: Callable[[], object],
+        tiers: Sequence[str | Path] | None = None,
+    ) -> None:
+        """For tier "auto", fps: gives the camera's rate; load: does the daemon's other work, beside the timing.
+
+        tiers: to choose from, names or paths, worst quality first; None: those that are shipped for it.
+        """
         self._choice = choice
         self._governor: TierGovernor | None = None
+        self._tiers: dict[str, str] = {}
         tier, frames = choice.tier, 0
         if tier == "auto" and choice.engine != "bicubic":
             budget_ms = max(1000 / min(fps(), FASTEST_FPS) - OTHER_STAGES_MS, 1000 / FASTEST_FPS / 2)
-            timed = choose_tier(choice.engine, budget_ms, shape=TYPICAL_SHAPE, load=load, threads=choice.threads)
-            _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", timed.p95_ms, budget_ms)
+            timed = choose_tier(
+                choice.engine, budget_ms, shape=TYPICAL_SHAPE, load=load, threads=choice.threads, tiers=tiers
+            )
             tier, frames = timed.tier, timed.frames
-            self._governor = TierGovernor(timed.p95_ms, tier, budget_ms=budget_ms)
+            self._tiers = {load_checkpoint(each).name: each for each in timed.p95_ms}
+            p95_ms = dict(zip(self._tiers, timed.p95_ms.values(), strict=True))
+            _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", p95_ms, budget_ms)
+            self._governor = TierGovernor(p95_ms, load_checkpoint(tier).name, budget_ms=budget_ms)
         self.engine: ResilientEngine = load_resilient(choice.engine, tier, frames=frames, threads=choice.threads)
 
     def observe(self, enhanced: Enhanced) -> None:
         """Take one frame's time into account; may begin to open another tier, which takes over when it is ready."""
-        if self._governor is None or enhanced.patches is None or enhanced.tier != self._governor.tier:
+        if self._governor is None or enhanced.patches is None:
             return
         started_ns, ended_ns = enhanced.stamps_ns["engine_wait"], enhanced.stamps_ns["engine"]
-        tier = self._governor.observe(ended_ns / 1e9, (ended_ns - started_ns) / 1e6)
-        if tier is not None:
-            _log.info("changing from tier %s to %s", enhanced.tier, tier)
-            self.engine.replace(lambda: load_engine(enhanced.engine, tier, threads=self._choice.threads))
+        wanted = self._governor.observe(ended_ns / 1e9, (ended_ns - started_ns) / 1e6, enhanced.tier)
+        if wanted is not None:
+            _log.info("changing from tier %s to %s", enhanced.tier, wanted)
+            self.engine.replace(lambda: load_engine(enhanced.engine, self._tiers[wanted], threads=self._choice.threads))

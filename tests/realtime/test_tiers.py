@@ -5,7 +5,6 @@ import pytest
 from fakes import FakeCropper, FakeFaceMesh, a_frame, noise
 
 from engines import SwinIRConfig, save_checkpoint, shipped_tiers
-from engines.choose import candidates
 from realtime.config import EngineChoice
 from realtime.frames import Enhanced
 from realtime.tiers import Tiers
@@ -13,11 +12,23 @@ from realtime.tiers import Tiers
 SMALL = SwinIRConfig(embed_dim=16, depths=(2,), heads=2)
 
 
+def save(path, config):
+    rng = np.random.default_rng(0)
+    tensors = {k: 0.02 * rng.standard_normal(s).astype(np.float32) for k, s in config.parameter_shapes().items()}
+    return save_checkpoint(path, config, tensors, {})
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
-    rng = np.random.default_rng(0)
-    tensors = {k: 0.02 * rng.standard_normal(s).astype(np.float32) for k, s in SMALL.parameter_shapes().items()}
-    return save_checkpoint(tmp_path / "small", SMALL, tensors, {})
+    return save(tmp_path / "small", SMALL)
+
+
+@pytest.fixture
+def two_tiers(tmp_path):
+    """Paths of "little", which is several times as fast and sees one frame, and "large", which sees three."""
+    little = SwinIRConfig(embed_dim=4, depths=(1,), heads=1)
+    large = SwinIRConfig(embed_dim=32, depths=(2,), heads=2, frames=3)
+    return [save(tmp_path / "little", little), save(tmp_path / "large", large)]
 
 
 def enhanced_by(tier, ended_s, took_ms):
@@ -65,20 +76,47 @@ def test_auto_takes_a_shipped_tier_after_timing_it_beside_the_other_work():
         assert calls
 
 
-@pytest.mark.skipif(not shipped_tiers() or len(candidates()) < 2, reason="fewer than two tiers to choose from")
-def test_under_sustained_overload_auto_steps_down_and_the_stream_goes_on():
-    # A very slow camera: the largest tier fits.
-    tiers = Tiers(EngineChoice(tier="auto"), fps=lambda: 0.5, load=lambda: None)
-    began_with = tiers.engine.tier
-    names = [checkpoint.name for checkpoint in candidates()]
-    batch = np.zeros((2, 32, 48, 3 * tiers.engine.frames), np.uint8)
+def serve_until(tiers, tier, within_s=30):
+    """Run batches until that tier makes them."""
+    batch = np.zeros((1, 16, 16, 3 * tiers.engine.frames), np.uint8)
+    until = monotonic() + within_s
+    while tiers.engine.tier != tier:
+        assert monotonic() < until, f"still {tiers.engine.tier} after {within_s} s"
+        assert tiers.engine(batch).shape == (1, 32, 32, 3)
+        sleep(0.02)
+
+
+def test_auto_steps_down_under_sustained_overload_and_up_again_when_it_is_over(two_tiers):
+    # A very slow camera, so that the large tier fits however slow this machine is.
+    tiers = Tiers(EngineChoice(engine="eager", tier="auto"), fps=lambda: 0.2, load=lambda: None, tiers=two_tiers)
 
     with tiers.engine as engine:
-        for tick in range(200):
-            tiers.observe(enhanced_by(began_with, tick / 30, 10_000))
-        until = monotonic() + 30
-        while engine.tier == began_with and monotonic() < until:
-            assert engine(batch).shape == (2, 64, 96, 3)
-            sleep(0.05)
+        assert (engine.tier, engine.frames) == ("large", 3)
+        for tick in range(150):
+            tiers.observe(enhanced_by("large", tick / 30, 10_000))
+        serve_until(tiers, "little")
+        for tick in range(150, 900):
+            tiers.observe(enhanced_by("little", tick / 30, 1))
+        serve_until(tiers, "large")
 
-        assert names.index(engine.tier) < names.index(began_with)
+
+def test_a_tier_that_cannot_be_opened_leaves_the_one_that_serves_and_is_tried_again(two_tiers, caplog):
+    tiers = Tiers(EngineChoice(engine="eager", tier="auto"), fps=lambda: 0.2, load=lambda: None, tiers=two_tiers)
+    kept = two_tiers[0].read_bytes()
+    two_tiers[0].write_bytes(b"damaged")
+
+    with tiers.engine as engine:
+        batch = np.zeros((1, 16, 16, 9), np.uint8)
+        for tick in range(150):
+            tiers.observe(enhanced_by("large", tick / 30, 10_000))
+        until = monotonic() + 30
+        while not caplog.records and monotonic() < until:
+            engine(batch)
+            sleep(0.02)
+        assert engine.tier == "large"
+        two_tiers[0].write_bytes(kept)
+        for tick in range(150, 600):
+            tiers.observe(enhanced_by("large", tick / 30, 10_000))
+        serve_until(tiers, "little")
+
+    assert "little" in caplog.records[0].getMessage()
