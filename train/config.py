@@ -28,6 +28,10 @@ class DataConfig:
     """Standard deviation of the logarithm of each channel's gain."""
     gamma: float = 0.2
     """Standard deviation of the logarithm of the tone curve's exponent."""
+    tinted: float = 0.5
+    """Share of samples whose iris gets another colour."""
+    iris_tint: float = 0.2
+    """Standard deviation of the logarithm of each channel's gain in it."""
     motion: tuple[float, float, float] = (0.25, 0.6, 0.15)
     """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
     motion_px: float = 4.0

@@ -162,7 +162,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         interocular_px = self._interocular(levels[0], rng) * fine
         face = next((f for f in reversed(levels) if f.interocular_px >= interocular_px), levels[0])
         large = render(face, interocular_px, fine * window + 2 * margin, self.data, rng)
-        large = replace(large, image=relight(large.image, self.data, rng))
+        large = replace(large, image=relight(tint_iris(large, self.data, rng), self.data, rng))
         clip = self._iris_steps(large, rng)
         camera = draw_camera(self.degradation, scale, rng)
         ox, oy = rng.integers(0, ALIGNMENT + 1, 2)
@@ -272,16 +272,40 @@ def relight(image: NDArray[np.uint8], data: DataConfig, rng: np.random.Generator
     return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
 
 
+def tint_iris(large: "Rendered", data: DataConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The same eye with an iris of another colour, often: a gain for each channel in a soft disc.
+
+    JPEG leaves little of an iris's own colour, and a network that knows the usual ones paints them in.
+    """
+    gains = np.exp(data.iris_tint * rng.normal(size=3)) if rng.random() < data.tinted else np.ones(3)
+    radius = 0.13 * large.interocular_px
+    left, top = (max(0, int(c - radius)) for c in large.eye)
+    right, bottom = (max(0, int(c + radius) + 2) for c in large.eye)
+    image = large.image.copy()
+    window = image[top:bottom, left:right]
+    y, x = np.mgrid[top : top + window.shape[0], left : left + window.shape[1]].astype(np.float32)
+    weight = soft_disc(x, y, large.eye, radius)[..., None]
+    window[:] = np.clip(np.rint(window * (1 + weight * (gains - 1))), 0, 255)
+    return image
+
+
+def soft_disc(
+    x: NDArray[np.float32], y: NDArray[np.float32], centre: tuple[float, float], radius: float
+) -> NDArray[np.float32]:
+    """1 inside half the radius, fading to 0 at the radius (cosine)."""
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * np.clip(2 * distance - 1, 0, 1)), dtype=np.float32)
+
+
 def displace(
     image: NDArray[np.uint8], centre: tuple[float, float], radius: float, shift: tuple[float, float]
 ) -> NDArray[np.uint8]:
     """Move what lies inside a soft disc by `shift` pixels: an iris that turns, or skin that comes over it.
 
-    The displacement is whole inside half the radius and fades to none at the radius (cosine).
+    The displacement is whole inside half the radius and fades to none at the radius.
     """
     y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]].astype(np.float32)
-    distance = np.hypot(x - centre[0], y - centre[1]) / radius
-    weight = 0.5 + 0.5 * np.cos(np.pi * np.clip(2 * distance - 1, 0, 1))
+    weight = soft_disc(x, y, centre, radius)
     moved = cv2.remap(
         image,
         (x - shift[0] * weight).astype(np.float32),

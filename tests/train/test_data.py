@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.config import DataConfig
-from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, relight, render, usable
+from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, relight, render, tint_iris, usable
 from train.degradation import DegradationConfig
 from train.errors import DataError
 
@@ -159,6 +159,26 @@ def test_relight_without_spread_leaves_the_picture(face):
     plain = DataConfig(exposure=0, white_balance=0, gamma=0)
 
     np.testing.assert_array_equal(relight(face.image, plain, np.random.default_rng(0)), face.image)
+
+
+def test_tint_changes_the_colour_of_the_iris_and_of_nothing_else(face):
+    rng = np.random.default_rng(0)
+    large = render(face, 200.0, 300, DataConfig(eye_bias=1.0), rng)
+
+    tinted = tint_iris(large, DataConfig(tinted=1.0), rng)
+
+    y, x = np.mgrid[0:300, 0:300]
+    distance = np.hypot(x - large.eye[0], y - large.eye[1])
+    change = np.abs(tinted.astype(int) - large.image).max(axis=2)
+    assert change[distance < 0.06 * 200].mean() > 2
+    assert change[distance > 0.14 * 200].max() == 0
+
+
+@pytest.mark.parametrize("eye", [(-500.0, 10.0), (20.0, 900.0)])
+def test_tint_of_an_eye_outside_of_the_picture_leaves_it(face, eye):
+    large = replace(render(face, 200.0, 300, DataConfig(), np.random.default_rng(0)), eye=eye)
+
+    np.testing.assert_array_equal(tint_iris(large, DataConfig(tinted=1.0), np.random.default_rng(0)), large.image)
 
 
 def test_displace_moves_the_middle_and_leaves_the_rest():
