@@ -1,9 +1,10 @@
 // Times the parts of the native engine's AVX-512 kernels alone, for one window: cycles of CPU time, best of many, beside
 // the multiply-adds that they cannot do without at one 512-bit multiply-add a cycle. Arguments: channels, heads,
-// unshuffle (1 or 2), and the processor's clock in GHz.
+// unshuffle (1 or 2), and the processor's clock in GHz. Without -mavx512bf16: in single precision.
 //
 //   g++ -std=c++17 -O3 -fno-math-errno -fno-trapping-math -w -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl
-//       -mprefer-vector-width=512 -Iengines/native benchmarks/native_parts.cpp -o native_parts && ./native_parts 48 4 2 3.7
+//       -mavx512bf16 -mprefer-vector-width=512 -Iengines/native benchmarks/native_parts.cpp -o native_parts &&
+//       ./native_parts 48 4 2 3.7
 #include <time.h>
 
 #include <algorithm>
@@ -37,9 +38,16 @@ float* random_floats(size_t count, float scale = 1.f) {
   return data;
 }
 
-Matrix random_matrix(int inputs, int outputs, int points = 1) {
+Matrix random_matrix(int inputs, int outputs, int points = 1, int pack = kPack) {
   const size_t count = static_cast<size_t>(inputs) * outputs * points;
-  return {random_floats(count, 1.f / std::sqrt(static_cast<float>(inputs))), random_floats(outputs), inputs, outputs};
+  float* weights = random_floats(count, 1.f / std::sqrt(static_cast<float>(inputs)));
+  for (size_t i = 0; pack == 2 && i < count; ++i) {  // the upper half of a float is a bfloat16: the same one twice
+    uint32_t bits;
+    std::memcpy(&bits, weights + i, sizeof bits);
+    bits = (bits & 0xffff0000) | bits >> 16;
+    std::memcpy(weights + i, &bits, sizeof bits);
+  }
+  return {weights, random_floats(outputs), inputs, outputs, pack};
 }
 
 template <class F>
@@ -73,31 +81,36 @@ int main(int count, char** arguments) {
 
   const Layer layer = {random_matrix(c, 3 * c), random_matrix(c, c), random_matrix(c, 2 * c), random_matrix(2 * c, c),
                        random_floats(heads * kPosition), c, heads, true};
-  const auto keep = [&](int n, int token, Vector(&sum)[kStrip]) __attribute__((always_inline)) {
-    for (int v = 0; v < kStrip; ++v) store(wide + n * kTokens + token + v * kLanes, sum[v]);
+  const auto keep = [&](int n, int token, const Vector(*rows)[kStrip]) __attribute__((always_inline)) {
+    for (int i = 0; i < kPack; ++i) {
+      for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
+    }
+  };
+  const auto keep_normalized = [&](int n, int token, const Vector(&values)[kPack]) {
+    store(tile + n / kPack * kTokens + token, factors_of(values));
   };
   time_part("layer", 8 * linear + 512 * c, [&] { run_layer({&layer, grid, from, false, to}, window, scratch); });
   time_part("  realign", 0, [&] { realign_tile(from, grid, c, window, true, tile); });
-  time_part("  LayerNorm (of 2)", 0, [&] { normalize(from, c, tile, [](int, Vector x) { return x; }); });
-  time_part("  qkv", 3 * linear, [&] { multiply(layer.qkv, tile, keep); });
+  time_part("  LayerNorm (of 2)", 0, [&] { normalize(from, c, keep_normalized); });
+  time_part("  qkv", 3 * linear, [&] { project(layer.qkv, tile, c, wide); });
   time_part("  attention", 512 * c, [&] { attend(wide, c, heads, layer.position, {}, scratch, result); });
   time_part("  fc1", 2 * linear, [&] { multiply(layer.fc1, tile, keep); });
-  time_part("  GELU", 0, [&] {
-    for (int i = 0; i < 2 * c * kTokens; i += kLanes) store(wide + i, gelu(load(wide + i)));
-  });
+  time_part("  GELU", 0, [&] { activate(wide, 2 * c); });
 
   const Convolution convolution = {random_matrix(c, c, kPoints), grid, from, to, to, {}, nullptr};
   const float* around[9];
   neighbours(from, grid, c, window, from, around);
   time_part("convolution", 9 * linear, [&] { convolve(convolution, window, scratch); });
-  time_part("  inputs", 0, [&] { transform_inputs(around, c, scratch); });
-  time_part("  products", 4 * linear, [&] { multiply_points(convolution.matrix, scratch, scratch + c * kHalo); });
+  time_part("  inputs", 0, [&] { transform_inputs<kPack>(around, c, scratch); });
+  time_part("  products", 4 * linear, [&] {
+    multiply_points<kPack>(convolution.matrix, scratch, scratch + c * kHalo);
+  });
   time_part("  outputs", 0, [&] {
     transform_outputs(convolution.matrix, scratch, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
   });
 
   std::vector<uint8_t> pixels(48 * 64 * 9, 100), output(96 * 128 * 3);
-  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints);
+  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints, 1);
   float* planes = random_floats(map * 36);
   time_part("read, three frames", 0, [&] { read({pixels.data(), 48, 64, 9, fold, grid, planes}, window); });
   time_part("write, x2", 9 * linear * 12 * fold * fold / c, [&] {
