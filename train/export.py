@@ -45,7 +45,7 @@ def load_weights(source: str) -> Weights:
     return Weights(
         config=SwinIRConfig.from_json(config["network"]),
         tensors={name: tensor.float().numpy() for name, tensor in state["average"].items()},
-        record={"training": training_record(config, int(state["step"]))},
+        record={"stages": [*state["before"], training_record(config, int(state["step"]))]},
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from engines import save_checkpoint
+from engines import load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR, bicubic
 from train import losses
 from train.config import TrainConfig
@@ -57,9 +57,10 @@ def train(config: TrainConfig) -> Path:
         # The networks, and where they stand.
         players = Players(config, group)
         step, state_file = 0, config.out / "state.pt"
+        before = load_checkpoint(config.init).record.get("stages", []) if config.init else []
         if state_file.is_file():
             state = load_state(state_file, config)
-            step = int(state["step"])
+            step, before = int(state["step"]), state["before"]
             torch.set_rng_state(state["rng"])
             players.load_state_dict(state)
         generator = group.wrapped(players.generator)
@@ -78,7 +79,7 @@ def train(config: TrainConfig) -> Path:
 
                 # The end of the first stage: weights that know no critic.
                 if group.leads and step and step == adversarial_start(config):
-                    export(config, players.average, step, "fidelity")
+                    export(config, players.average, step, before, "fidelity")
 
                 # The generator's picture of this batch.
                 with autocast(config, group):
@@ -124,11 +125,11 @@ def train(config: TrainConfig) -> Path:
                     log.test(step, exam.table(tested), grid)
                 stop = group.any(bool(interrupt))
                 if group.leads and (stop or step % config.save_every == 0 or step == config.steps):
-                    state = players.state_dict() | {"step": step, "rng": torch.get_rng_state()}
+                    state = players.state_dict() | {"step": step, "rng": torch.get_rng_state(), "before": before}
                     save_state(state_file, config, state)
                 if stop:
                     break
-        return export(config, players.average, step) if group.leads else config.out
+        return export(config, players.average, step, before) if group.leads else config.out
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -201,10 +202,13 @@ def refuse_nan(terms: dict[str, Tensor], step: int, state_file: Path) -> None:
             raise Diverged(f"step {step}: the {name} term became {value}; {kept}; go on with a lower --learning-rate")
 
 
-def export(config: TrainConfig, average: SwinIR, step: int, suffix: str = "") -> Path:
-    """Write the moving average as a checkpoint named for the run, with the record of how it was made."""
+def export(config: TrainConfig, average: SwinIR, step: int, before: list[Any], suffix: str = "") -> Path:
+    """Write the moving average as a checkpoint named for the run, with the record of how it was made.
+
+    before: the stages by which the weights came about that the run started from.
+    """
     name = "-".join(filter(None, (config.out.name, suffix)))
-    record = {"training": training_record(config.to_json(), step)}
+    record = {"stages": [*before, training_record(config.to_json(), step)]}
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 

@@ -13,9 +13,9 @@ from engines.swinir import SwinIR
 
 
 def training_record(config: dict[str, Any], step: int) -> dict[str, Any]:
-    """Steps, configuration (TrainConfig.to_json(), folders by their last name only), versions, source revision."""
-    folders = {name: Path(config[name]).name for name in ("data_dir", "out")}
-    settings = {name: value for name, value in config.items() if name != "val_dir"} | folders
+    """Steps, configuration (TrainConfig.to_json(), files and folders by their last name), versions, source revision."""
+    places = {name: Path(config[name]).name for name in ("data_dir", "out", "init", "tracker") if config[name]}
+    settings = {name: value for name, value in config.items() if name != "val_dir"} | places
     return {"steps": step, "config": settings, "torch": torch.__version__, "revision": _revision()}
 
 

@@ -33,8 +33,19 @@ def test_run_gives_its_moving_average(tiny, tmp_path, source):
 
     assert written.config == config.network
     assert written.sha256 == expected.sha256
-    assert written.record["training"]["steps"] == 6
-    assert written.record["training"]["config"]["out"] == "run"
+    (stage,) = written.record["stages"]
+    assert (stage["steps"], stage["config"]["out"]) == (6, "run")
+
+
+def test_record_names_every_stage_from_the_first(tiny, tmp_path):
+    first = train(tiny(steps=2))
+
+    second = load_checkpoint(train(tiny(steps=3, init=str(first), out=tmp_path / "second")))
+    exported = load_weights(str(tmp_path / "second" / "state.pt"))
+
+    assert [stage["steps"] for stage in second.record["stages"]] == [2, 3]
+    assert second.record["stages"][1]["config"]["init"] == "run.safetensors"
+    assert exported.record["stages"] == second.record["stages"]
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])

@@ -49,7 +49,7 @@ def test_training_writes_a_checkpoint_and_its_record(tiny, frames):
 
     assert checkpoint.config == config.network
     assert np.abs(checkpoint.tensors["conv_up.weight"]).max() > 0
-    record = checkpoint.record["training"]
+    record = checkpoint.record["stages"][-1]
     assert (record["steps"], record["config"]["seed"], record["config"]["data_dir"]) == (6, 0, "train")
     assert not any("/" in str(value) for value in record["config"].values())
 
@@ -162,7 +162,7 @@ def test_fidelity_weights_are_exported_where_the_critic_comes_in(tiny):
     final = load_checkpoint(train(config))
 
     fidelity = load_checkpoint(config.out / "run-fidelity.safetensors")
-    assert fidelity.record["training"]["steps"] == 3
+    assert fidelity.record["stages"][-1]["steps"] == 3
     assert not np.array_equal(fidelity.tensors["conv_up.weight"], final.tensors["conv_up.weight"])
     assert [("penalty" in row) for row in rows(config)] == [False, True, True]
 

@@ -8,12 +8,16 @@ from train.record import block_maxima, training_record
 
 
 def test_record_says_how_and_names_no_place():
-    config = TrainConfig(seed=3).to_json() | {"data_dir": "/home/someone/faces", "out": "/mnt/runs/small"}
+    config = TrainConfig(seed=3).to_json() | {
+        "data_dir": "/home/someone/faces",
+        "out": "/mnt/runs/small",
+        "init": "/mnt/x/a",
+    }
 
     record = training_record(config, 70)
 
     assert (record["steps"], record["config"]["seed"]) == (70, 3)
-    assert (record["config"]["data_dir"], record["config"]["out"]) == ("faces", "small")
+    assert [record["config"][name] for name in ("data_dir", "out", "init")] == ["faces", "small", "a"]
     assert "val_dir" not in record["config"]
     assert record["torch"] == torch.__version__
     assert record["revision"]
