@@ -1,7 +1,9 @@
 """Sends messages to whoever listens: a ZeroMQ PUB socket that never waits for anyone.
 
 ZeroMQ keeps a few messages for each subscriber and drops later ones for him alone while his queue is full, so
-that a stalled subscriber costs neither memory nor time.
+that a stalled subscriber costs no time and little memory. Many who stall one after the other hold different messages,
+which adds up; so on loopback one who has not taken a byte for a second is cut off, and his messages are let go. His own
+libzmq connects again as soon as he goes on.
 """
 
 import ipaddress
@@ -22,6 +24,7 @@ from realtime.keys import ServerKeys, load_server_keys
 
 _QUEUE: Final = 4  # eyes, face and status come at once; libzmq learns of room only after every second message
 _HANDSHAKE_MS: Final = 5000
+_PATIENCE_MS: Final = 1000
 _REBIND_S: Final = 5.0
 _OLDEST_LIBZMQ: Final = (4, 3, 2)  # before it, strangers could overflow a buffer (CVE-2019-13132)
 _log = logging.getLogger(__name__)
@@ -118,6 +121,9 @@ class Publisher:
             socket.handshake_ivl = _HANDSHAKE_MS
             socket.tcp_keepalive = 1  # lets go of subscribers whose host vanished
             socket.ipv6 = "[" in self.endpoint
+            if _is_on_loopback(self.endpoint):
+                # Not for others: after a longer fault of the network they would wait on a connection that is gone.
+                socket.setsockopt(zmq.TCP_MAXRT, _PATIENCE_MS)
             if self._keys is not None:
                 socket.curve_server = True
                 socket.curve_secretkey = self._keys.secret
@@ -179,6 +185,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_on_loopback(endpoint: str) -> bool:
+    transport, _, address = endpoint.partition("://")
+    return transport == "tcp" and is_loopback(address.rpartition(":")[0])
 
 
 def _why_not_bound(endpoint: str, err: zmq.ZMQError) -> str:

@@ -1,12 +1,16 @@
 """The two ends of a stream as processes of their own, to be stopped, killed and weighed by tests.
 
-stream_process.py publish FPS SECONDS        binds a port, prints its endpoint, then its memory in bytes every second
+stream_process.py publish FPS                binds a port and prints its endpoint
 stream_process.py listen URL COUNT           opens COUNT subscribers, prints "ready" when each has a message, then
                                              milliseconds from send to receipt, one line per message of the first
+stream_process.py crowd URL COUNT            COUNT subscribers, each a process of its own; prints their numbers when
+                                             each has a message
 """
 
 # ruff: noqa: T201 - tests read what it prints
 
+import os
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -37,8 +41,27 @@ def listen(url, count):
             print((time.monotonic_ns() - message.sent_ns) / 1e6, flush=True)
 
 
+def crowd(url, count):
+    processes = []
+    for _ in range(count):
+        ready, told = os.pipe()
+        processes.append(os.fork())
+        if not processes[-1]:
+            with Subscriber(url, timeout_s=30) as subscriber:
+                subscriber.receive()
+                os.write(told, b"!")
+                signal.pause()
+        os.close(told)
+        if not os.read(ready, 1):
+            raise RuntimeError("a subscriber has ended")
+    print(*processes, flush=True)
+    signal.pause()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "publish":
         publish(float(sys.argv[2]))
+    elif sys.argv[1] == "crowd":
+        crowd(sys.argv[2], int(sys.argv[3]))
     else:
         listen(sys.argv[2], int(sys.argv[3]))

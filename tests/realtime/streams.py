@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from wire_samples import enhanced
 
@@ -51,12 +52,14 @@ def exhaust(subscriber):
 
 @contextmanager
 def process(*arguments):
-    """Runs stream_process.py and kills it at the end."""
+    """Runs stream_process.py, and kills it and its children at the end."""
     command = [sys.executable, str(Path(__file__).parent / "stream_process.py"), *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             yield running
         finally:
+            for child in psutil.Process(running.pid).children():
+                child.kill()
             running.kill()
 
 

@@ -109,6 +109,19 @@ def test_every_message_comes_in_order_when_all_are_wanted():
         assert subscriber.lost == 0
 
 
+def test_who_wants_all_and_takes_none_for_long_goes_on_and_knows_what_he_lost():
+    with process("publish", 100) as publisher:
+        endpoint = publisher.stdout.readline().strip()
+        with Subscriber(endpoint, newest=False, timeout_s=10) as subscriber:
+            numbers = [subscriber.receive().sent_seq]
+            time.sleep(4)  # the publisher has cut him off by then
+            while numbers[-1] < numbers[0] + 300:
+                numbers.append(subscriber.receive().sent_seq)
+
+            assert numbers == sorted(set(numbers))
+            assert subscriber.lost == numbers[-1] - numbers[0] + 1 - len(numbers) > 0
+
+
 def test_messages_replaced_by_newer_ones_are_counted():
     with streaming() as publisher, Subscriber(publisher.endpoint, timeout_s=5) as subscriber:
         first = subscriber.receive().sent_seq

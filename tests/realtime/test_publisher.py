@@ -1,6 +1,7 @@
 import logging
 import os
 import socket
+import sys
 import time
 
 import numpy as np
@@ -13,6 +14,8 @@ from wire_samples import enhanced
 from realtime import StreamError, Subscriber, wire
 from realtime.config import PublisherConfig
 from realtime.publisher import Publisher, is_loopback
+
+_TRIES = 3
 
 
 def _address(endpoint):
@@ -207,31 +210,92 @@ def test_half_open_connections_are_hung_up():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGSTOP is for POSIX")
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("stalled", "seconds"),
-    [(10, 4), pytest.param(1, 15, marks=pytest.mark.slow), pytest.param(50, 15, marks=pytest.mark.slow)],
+    ("stalled", "seconds", "slack_ms"),
+    [
+        (10, 4, 50),  # short, and among other tests: one late frame is the p99
+        pytest.param(1, 15, 0, marks=pytest.mark.slow),
+        pytest.param(10, 15, 0, marks=pytest.mark.slow),
+        pytest.param(50, 60, 0, marks=pytest.mark.slow),
+    ],
 )
-def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_time(stalled, seconds):
+def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_time(stalled, seconds, slack_ms):
     with process("publish", 30) as publisher:
         endpoint = publisher.stdout.readline().strip()
         with process("listen", endpoint, 1) as healthy:
             assert healthy.stdout.readline() == "ready\n"
-            before_ms = _read_for(healthy, seconds)
-            with process("listen", endpoint, stalled) as sleeper:
-                assert sleeper.stdout.readline() == "ready\n"
-                rss_before = psutil.Process(publisher.pid).memory_info().rss
-                psutil.Process(sleeper.pid).suspend()
-                _read_for(healthy, 0.5)
-                during_ms = _read_for(healthy, seconds)
-                rss_during = psutil.Process(publisher.pid).memory_info().rss
+            # A busy machine is slow by itself: what a stall costs is there in every try.
+            for _ in range(_TRIES):
+                before_ms = _read_for(healthy, seconds)
+                with process("listen", endpoint, stalled) as sleeper:
+                    assert sleeper.stdout.readline() == "ready\n"
+                    rss_before = _rss_mb(publisher)
+                    psutil.Process(sleeper.pid).suspend()
+                    _read_for(healthy, 0.5)
+                    during_ms = _read_for(healthy, seconds)
+                    grown_mb = _rss_mb(publisher) - rss_before
+                before, during = (np.percentile(values, [50, 99]).round(2) for values in (before_ms, during_ms))
+                logging.info("%d stalled: publisher %+.1f MB; p50, p99 %s -> %s ms", stalled, grown_mb, before, during)
+                assert grown_mb < 20
+                assert len(during_ms) > 0.5 * len(before_ms)
+                if during[1] < 1.2 * before[1] + slack_ms:
+                    break
 
-    before, during = (np.percentile(values, [50, 99]).round(2) for values in (before_ms, during_ms))
-    grown_mb = (rss_during - rss_before) / 1e6
-    logging.info("%d stalled: publisher %+.1f MB; p50, p99 %s -> %s ms", stalled, grown_mb, before, during)
-    assert grown_mb < 20
-    assert len(during_ms) > 0.5 * len(before_ms)
-    # The promise, 1.2 times, is for a quiet machine; tests share theirs with others.
-    assert during[1] < 1.2 * before[1] + 50
+    assert during[1] < 1.2 * before[1] + slack_ms
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets go of a peer that takes nothing")
+def test_subscribers_that_stall_one_after_the_other_cost_no_memory_and_come_back():
+    count, fps = 50, 30
+    with process("publish", fps) as publisher:
+        endpoint = publisher.stdout.readline().strip()
+        with process("crowd", endpoint, count) as crowd:
+            subscribers = [psutil.Process(int(number)) for number in crowd.stdout.readline().split()]
+            rss_mb = [_rss_mb(publisher)]
+            for subscriber in subscribers:
+                subscriber.suspend()  # each holds other messages than the one before
+                time.sleep(5 / fps)
+                rss_mb.append(_rss_mb(publisher))
+            for subscriber in subscribers:
+                subscriber.resume()
+            came_back = _connections(publisher, count)
+
+    logging.info("%d stalled, one after the other: publisher %+.1f MB", count, max(rss_mb) - rss_mb[0])
+    assert max(rss_mb) - rss_mb[0] < 20
+    assert came_back == count
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets go of a peer that takes nothing")
+def test_a_subscriber_that_was_cut_off_while_it_was_stopped_goes_on():
+    with process("publish", 100) as publisher:
+        endpoint = publisher.stdout.readline().strip()
+        with process("listen", endpoint, 1) as listener:
+            assert listener.stdout.readline() == "ready\n"
+            psutil.Process(listener.pid).suspend()
+            assert _connections(publisher, 0) == 0
+            psutil.Process(listener.pid).resume()
+            ages_ms = [float(listener.stdout.readline()) for _ in range(50)]
+
+    assert max(ages_ms[2:]) < 1000  # at most two are from before
+
+
+def _connections(publisher, expected):
+    """How many subscribers the publisher has, once there are so many; or after fifteen seconds."""
+    end = time.monotonic() + 15
+    while (count := _established(publisher)) != expected and time.monotonic() < end:
+        time.sleep(0.1)
+    return count
+
+
+def _established(publisher):
+    connections = psutil.Process(publisher.pid).net_connections("tcp")
+    return sum(connection.status == psutil.CONN_ESTABLISHED for connection in connections)
+
+
+def _rss_mb(publisher):
+    return psutil.Process(publisher.pid).memory_info().rss / 1e6
 
 
 def _read_for(listener, seconds):
