@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from time import monotonic_ns
+from typing import Any
 
 import numpy as np
 
@@ -67,14 +69,18 @@ class Metrics:
         self.first_sent_ns: int | None = None
         self.last_sent_ns: int | None = None
 
-    def add(self, enhanced: Enhanced, sent_stamps_ns: dict[str, int]) -> None:
-        """Count one message; sent_stamps_ns: monotonic time at the end of "encode" and of "send"."""
+    def add(self, enhanced: Enhanced, sent_stamps_ns: dict[str, int]) -> dict[str, int]:
+        """Count one message; sent_stamps_ns: monotonic time at the end of "encode" and of "send".
+
+        Returns what each of STAGES took, in nanoseconds; their sum is the latency.
+        """
         stamps = enhanced.stamps_ns | sent_stamps_ns
-        started = captured = enhanced.crops.frame.captured_ns
+        started, took_ns = enhanced.crops.frame.captured_ns, {}
         for name in STAGES:
-            self.stages[name].add(stamps[name] - started)
+            took_ns[name] = stamps[name] - started
+            self.stages[name].add(took_ns[name])
             started = stamps[name]
-        self.latency.add(started - captured)
+        self.latency.add(sum(took_ns.values()))
         self.frames_captured = enhanced.crops.frame.seq + 1
         self.published += 1
         self.faces_found += enhanced.crops.landmarks is not None
@@ -84,6 +90,7 @@ class Metrics:
         if self.first_sent_ns is None:
             self.first_sent_ns = started
         self.last_sent_ns = started
+        return took_ns
 
     @property
     def fps(self) -> float | None:
@@ -97,15 +104,25 @@ class LastSecond:
     """Rate and latency since the last look, for the status line and the `status` topic."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._since_ns, self._latency = monotonic_ns(), Durations()
+        self._stages = {name: Durations() for name in STAGES}
 
-    def add(self, latency_ns: int) -> None:
-        """Count one message."""
-        self._latency.add(latency_ns)
+    def add(self, took_ns: Mapping[str, int]) -> None:
+        """Count one message, and what each of STAGES took, in nanoseconds."""
+        self._latency.add(sum(took_ns.values()))
+        for name, duration_ns in took_ns.items():
+            self._stages[name].add(duration_ns)
 
-    def take(self) -> tuple[float, dict[str, float | None]]:
-        """Messages per second and latency summary since the last call."""
-        now_ns = monotonic_ns()
-        seconds, latency = max((now_ns - self._since_ns) / 1e9, 1e-9), self._latency
-        self._since_ns, self._latency = now_ns, Durations()
-        return latency.count / seconds, latency.summary_ms()
+    def take(self) -> dict[str, Any]:
+        """Since the last call: fps, messages per second; latency_ms; stages_ms, of each stage."""
+        seconds = max((monotonic_ns() - self._since_ns) / 1e9, 1e-9)
+        taken = {
+            "fps": round(self._latency.count / seconds, 2),
+            "latency_ms": self._latency.summary_ms(),
+            "stages_ms": {name: stage.summary_ms() for name, stage in self._stages.items()},
+        }
+        self._begin()
+        return taken

@@ -34,13 +34,13 @@ def _lines(values: Mapping[str, Any] | None) -> Iterator[str]:
         if _is_number(values.get(key)):
             yield from _head(name, kind, meaning)
             yield f"{name} {values[key] * factor:.12g}"
-    latency = values.get("latency_ms")
-    if isinstance(latency, Mapping) and any(_is_number(latency.get(key)) for key in _QUANTILES):
-        name = "catchlight_latency_seconds"
-        yield from _head(name, "gauge", "From capture to send, in the last second, by quantile")
-        for key, quantile in _QUANTILES.items():
-            if _is_number(latency.get(key)):
-                yield f'{name}{{quantile="{quantile}"}} {latency[key] / 1e3:.12g}'
+    yield from _quantiles(
+        "catchlight_latency_seconds", "From capture to send, in the last second", {"": values.get("latency_ms")}
+    )
+    stages = values.get("stages_ms")
+    if isinstance(stages, Mapping):
+        labelled = {f'stage="{_escape(stage)}",': summary for stage, summary in stages.items()}
+        yield from _quantiles("catchlight_stage_seconds", "What each stage took, in the last second", labelled)
     yield from _info("catchlight_engine_info", "What enhances the eyes now", values, ("engine", "tier"))
     camera = values.get("camera")
     if isinstance(camera, Mapping):
@@ -50,6 +50,20 @@ def _lines(values: Mapping[str, Any] | None) -> Iterator[str]:
 def _head(name: str, kind: str, meaning: str) -> Iterator[str]:
     yield f"# HELP {name} {meaning}"
     yield f"# TYPE {name} {kind}"
+
+
+def _quantiles(name: str, meaning: str, summaries_ms: Mapping[str, Any]) -> Iterator[str]:
+    """Summaries by the label that stands before the quantile; nothing when none has a number."""
+    lines = [
+        f'{name}{{{label}quantile="{quantile}"}} {summary[key] / 1e3:.12g}'
+        for label, summary in summaries_ms.items()
+        if isinstance(summary, Mapping)
+        for key, quantile in _QUANTILES.items()
+        if _is_number(summary.get(key))
+    ]
+    if lines:
+        yield from _head(name, "gauge", f"{meaning}, by quantile")
+        yield from lines
 
 
 def _info(name: str, meaning: str, values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:

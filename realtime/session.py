@@ -111,8 +111,7 @@ class Session:
         for message in messages:
             publisher.send(message)
         sent_ns = monotonic_ns()
-        self.metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns})
-        self._last_second.add(sent_ns - enhanced.crops.frame.captured_ns)
+        self._last_second.add(self.metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns}))
         for outlet in self._parts.outlets:
             outlet.put(Sent(enhanced=enhanced, messages=tuple(messages)))
         self._newest = enhanced
@@ -151,14 +150,12 @@ class Session:
         self._display.update(", ".join(line), self.metrics.published)
 
     def status(self) -> dict[str, Any]:
-        """What the `status` topic says, as WIRE.md lists; fps and latency_ms are of the time since the last call."""
+        """What the `status` topic says, as WIRE.md lists; rate and durations are of the time since the last call."""
         parts, newest, metrics = self._parts, self._newest, self.metrics
-        fps, latency = self._last_second.take()
         camera, engine = parts.camera, parts.engine
         landmarks = None if newest is None else newest.crops.landmarks
         return {
-            "fps": round(fps, 2),
-            "latency_ms": latency,
+            **self._last_second.take(),
             "captured": metrics.frames_captured,
             "published": metrics.published,
             "dropped": metrics.frames_captured - metrics.published,

@@ -32,10 +32,13 @@ def test_durations_beyond_the_scale_are_counted(duration_ns):
 
 def test_a_second_look_counts_only_what_came_since_the_first():
     recent = LastSecond()
-    recent.add(5_000_000)
+    recent.add({"engine": 5_000_000, "send": 1_000_000})
 
-    recent.take()
-    rate, latency = recent.take()
+    first, second = recent.take(), recent.take()
 
-    assert rate == 0
-    assert latency["p50"] is None
+    assert first["fps"] > 0
+    assert first["latency_ms"]["max"] == 6
+    assert (first["stages_ms"]["engine"]["max"], first["stages_ms"]["send"]["max"]) == (5, 1)
+    assert second["fps"] == 0
+    assert second["latency_ms"]["p50"] is None
+    assert second["stages_ms"]["engine"]["p50"] is None

@@ -7,6 +7,7 @@ from realtime.prometheus import exposition
 VALUES = {
     "fps": 29.5,
     "latency_ms": {"p50": 12.5, "p95": 20, "p99": 31.25, "max": 40.0},
+    "stages_ms": {"engine": {"p50": 8.5, "p95": 9, "p99": 10.25, "max": 11}, "send": {"p50": None, "max": 1}},
     "captured": 1000,
     "published": 990,
     "dropped": 10,
@@ -45,6 +46,11 @@ def test_status_in_base_units():
         'catchlight_latency_seconds{quantile="0.95"}': 0.02,
         'catchlight_latency_seconds{quantile="0.99"}': 0.03125,
         'catchlight_latency_seconds{quantile="1"}': 0.04,
+        'catchlight_stage_seconds{stage="engine",quantile="0.5"}': 0.0085,
+        'catchlight_stage_seconds{stage="engine",quantile="0.95"}': 0.009,
+        'catchlight_stage_seconds{stage="engine",quantile="0.99"}': 0.01025,
+        'catchlight_stage_seconds{stage="engine",quantile="1"}': 0.011,
+        'catchlight_stage_seconds{stage="send",quantile="1"}': 0.001,
         'catchlight_engine_info{engine="native",tier="C24"}': 1,
         'catchlight_camera_info{name="demo",state="ok"}': 1,
     }
@@ -74,7 +80,7 @@ def test_silent_daemon_is_down_and_says_nothing_else():
         dict.fromkeys(VALUES),
         dict.fromkeys(VALUES, "text"),
         {key: [1] for key in VALUES},
-        {"fps": True, "latency_ms": {"p50": None}, "camera": {"name": None}},
+        {"fps": True, "latency_ms": {"p50": None}, "stages_ms": {"engine": {"p50": "a"}}, "camera": {"name": None}},
     ],
     ids=["absent", "nil", "texts", "lists", "within"],
 )

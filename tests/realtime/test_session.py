@@ -66,6 +66,14 @@ class LateCamera(FakeCamera):
         return frame
 
 
+class LiveCamera(FakeCamera):
+    """Gives ten frames a second, whoever waits."""
+
+    def read(self):
+        time.sleep(0.1)
+        return super().read()
+
+
 def session(config=EVERY_FRAME, *, frames=4, stop=None, **parts):
     fakes = {
         "camera": FakeCamera([noise(seq) for seq in range(frames)]),
@@ -103,6 +111,21 @@ def test_a_delay_is_found_in_the_stage_that_it_was_put_in(stage, parts):
         else:
             assert durations.summary_ms()["p50"] < 25
     assert 50 <= run.metrics.latency.summary_ms()["p50"] < 125
+    told = run.status()["stages_ms"]
+    assert max(told, key=lambda name: told[name]["max"] or 0.0) == stage
+
+
+def test_a_frame_that_waits_for_the_engine_says_so():
+    config = Config(camera=CameraConfig(as_fast_as_possible=False), publisher=EVERY_FRAME.publisher)
+    camera = LiveCamera([noise(seq) for seq in range(6)])
+    run = session(config, camera=camera, engine=SlowEngine(0.15))
+
+    run.stream()
+
+    stages = {name: durations.summary_ms() for name, durations in run.metrics.stages.items()}
+    assert 40 <= stages["engine_wait"]["max"] < 250
+    assert stages["engine"]["p50"] >= 150
+    assert max(stages[name]["p50"] for name in ("capture_wait", "landmarks", "crops", "encode", "send")) < 25
 
 
 def test_every_frame_is_sent_and_counted():
