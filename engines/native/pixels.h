@@ -75,7 +75,8 @@ void write(const Writing& call, int window, float* scratch) {
                   });
 
   float weights[kMaxScale][kCubicTaps];
-  float patch[kSide * kSide * 3], blended[kSide * 3], row[kWindow * kMaxFold * 3];
+  constexpr int kRow = kWindow * kMaxFold * 3;
+  float patch[kSide * kSide * 3], blended[kSide * 3], row[kRow], line[kRow * kMaxScale];
   cubic_weights(scale, weights);
   cut_patch(call, at, side, patch);
   const int stride = (side + 2 * kReach) * 3;
@@ -88,8 +89,8 @@ void write(const Writing& call, int window, float* scratch) {
       for (int k = 0; k < kCubicTaps; ++k) sum += weights[inside][k] * patch[(from + k) * stride + i];
       blended[i] = sum;
     }
-    const size_t line = ((size_t)at.image * call.height + at.row * side) * scale + y;
-    const size_t start = (line * call.width + at.column * side) * scale * 3;
+    const size_t output_row = ((size_t)at.image * call.height + at.row * side) * scale + y;
+    const size_t start = (output_row * call.width + at.column * side) * scale * 3;
     for (int phase = 0; phase < scale; ++phase) {
       for (int i = 0; i < width * 3; ++i) {
         float sum = 0;
@@ -99,14 +100,14 @@ void write(const Writing& call, int window, float* scratch) {
       for (int x = 0; x < width; ++x) {
         const int within = ((from & odd) * scale + inside) * shuffle + (x & odd) * scale + phase;
         const float* added = residual + within * kTokens + token_of(from >> odd, x >> odd);
-        const size_t to = start + (size_t)(x * scale + phase) * 3;
-        for (int c = 0; c < 3; ++c) {
-          const float value = row[x * 3 + c] + added[c * shuffle * shuffle * kTokens];
-          call.output[to + c] = to_byte(value);
-          if (call.exact) call.exact[to + c] = value;
-        }
+        float* to = line + (x * scale + phase) * 3;
+        for (int c = 0; c < 3; ++c) to[c] = row[x * 3 + c] + added[c * shuffle * shuffle * kTokens];
       }
     }
+    const int length = width * scale * 3;
+    uint8_t* const output = call.output + start;  // a copy, since a byte that is stored might be a part of `call`
+    for (int i = 0; i < length; ++i) output[i] = to_byte(line[i]);
+    if (call.exact) std::memcpy(call.exact + start, line, sizeof(float) * length);
   }
 }
 
