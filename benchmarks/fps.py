@@ -32,12 +32,14 @@ from whole import run_daemon
 
 from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines import shipped_tiers as shipped
+from engines.native import NativeEngine
 from realtime.report import machine, versions
 
 ENGINES = ("tensorrt", "cuda", "native", "openvino", "onnxruntime", "eager")
 BOTH_EYES = (2, 48, 64)
-SHAPES = ((2, 32, 48), (2, 48, 64), (2, 64, 96), (2, 96, 128), (1, 48, 64), (4, 48, 64), (8, 48, 64))
+SHAPES = ((2, 32, 48), (2, 48, 64), (2, 64, 96), (2, 96, 128), (1, 48, 64), (4, 48, 64), (8, 48, 64), (1, 128, 128))
 SIZES = ((640, 480), (1280, 720))
+FACE = ("--face", "--face-ladder", "128", "128")
 SWINIR_S = SwinIRConfig()
 
 
@@ -92,6 +94,8 @@ def main(config: FpsConfig) -> dict[str, Any]:
         for size in SIZES:
             for tier in tiers:
                 document["pipeline"].append(run_daemon("auto", tier, size, 5 if config.quick else 20))
+        for tier in tiers:
+            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], 5 if config.quick else 20, *FACE))
         show_pipeline(document["pipeline"], console)
     text = json.dumps(document)
     if config.json is not None:
@@ -123,6 +127,8 @@ def contender(engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig 
     batch = pixels(shape, engine.frames)
     work = {} if config is None else {"gflop": round(gflop(config, shape), 4), "parameters": parameters(config)}
     names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape))}
+    if isinstance(engine, NativeEngine):
+        names["instructions"] = engine.instructions
     return Contender(call=lambda: engine(batch), facts={**names, **facts, **work})
 
 
@@ -228,7 +234,7 @@ def show_pipeline(rows: list[dict[str, Any]], console: Console) -> None:
     for row in rows:
         sent, received = row["latency_ms"], row["receive_ms"]
         table.add_row(
-            row["size"],
+            row["size"] + (" and face" if row["options"] else ""),
             row["engine"],
             row["tier"],
             f"{row['fps'] or 0:.1f}",
