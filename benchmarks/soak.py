@@ -2,7 +2,8 @@
 
 The daemon runs in a process of its own; this one subscribes to every message, and once a minute writes down
 
-- the daemon's memory (RSS), descriptors, threads and share of the processor,
+- the daemon's memory (RSS; the median of a look every second, for a frame that is in flight just then is no growth, and
+  the most), descriptors, threads and share of the processor,
 - percentiles of the latency of that minute's messages, from the capture stamp to the send and to this subscriber,
 - frames that the daemon dropped because a newer one was there, and messages that were lost on the way.
 
@@ -32,6 +33,7 @@ from realtime.report import machine, versions
 from realtime.signals import stopping
 
 START_S = 60.0
+LOOK_S = 1.0
 ENOUGH_MINUTES = 30.0
 """A run has to last this long to be judged."""
 WARM_UP_MINUTES = 10.0
@@ -129,9 +131,11 @@ def rows(
     dropped, lost = first.dropped, 0
     watched.cpu_percent()
     while not stopped() and process.poll() is None and monotonic() < ends_s - 0.5 * config.interval_s:
-        since_s, interval = monotonic(), Interval()
+        since_s, interval, rss_mb = monotonic(), Interval(), list[float]()
         while not stopped() and (left_s := since_s + config.interval_s - monotonic()) > 0:
-            message = receive(subscriber, process, monotonic() + min(left_s, 1.0))
+            if monotonic() - since_s >= len(rss_mb) * LOOK_S:
+                rss_mb.append(watched.memory_info().rss / 1e6)
+            message = receive(subscriber, process, monotonic() + min(left_s, LOOK_S))
             if message is None and process.poll() is not None:
                 return
             if message is not None:
@@ -142,6 +146,8 @@ def rows(
         yield (
             {
                 "minute": round((monotonic() - began_s) / 60, 3),
+                "rss_mb": round(float(np.median(rss_mb)), 2),
+                "rss_max_mb": round(max(rss_mb), 2),
                 **state(watched),
                 "subscriber_rss_mb": round(psutil.Process().memory_info().rss / 1e6, 2),
                 "messages": len(interval.send_ms),
@@ -171,7 +177,6 @@ def state(process: psutil.Process) -> dict[str, float]:
     """What the daemon holds now."""
     with process.oneshot():
         return {
-            "rss_mb": round(process.memory_info().rss / 1e6, 2),
             "descriptors": process.num_fds(),
             "threads": process.num_threads(),
             "cpu_percent": process.cpu_percent(),
@@ -253,7 +258,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     for panel, (label, lines) in zip(
         panels,
         {
-            "RSS, MB": {"daemon": [row["rss_mb"] for row in rows]},
+            "daemon's RSS, MB": {
+                "median": [row["rss_mb"] for row in rows],
+                "most": [row["rss_max_mb"] for row in rows],
+            },
             "count": {name: [row[name] for row in rows] for name in ("descriptors", "threads")},
             "capture to send, ms": {p: [(row["send_ms"] or {}).get(p) for row in rows] for p in ("p50", "p95", "p99")},
             "in each interval": {name: [row[name] for row in rows] for name in ("dropped", "lost")},

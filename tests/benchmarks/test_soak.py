@@ -55,7 +55,7 @@ def test_a_row_for_every_interval_of_a_real_daemon(tmp_path):
     assert json.loads((tmp_path / "soak.json").read_text()) == document
     assert len(document["rows"]) == 3
     for row in document["rows"]:
-        assert row["rss_mb"] > 50
+        assert row["rss_max_mb"] >= row["rss_mb"] > 50
         assert row["descriptors"] > 3
         assert row["threads"] >= 3
         assert row["receive_ms"]["p50"] >= row["send_ms"]["p50"] > 0
