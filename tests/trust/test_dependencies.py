@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 OURS = {"realtime", "engines", "train"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONSTRAINTS = ROOT / ".ci/constraints.txt"
+LOCKED, TORCH = ROOT / ".ci/locked.txt", ROOT / ".ci/torch.txt"
 OF_CLIENTS = {"lpips", "tensorrt"}
 """Imported only where a person has installed them, and passed over elsewhere."""
 
@@ -88,10 +88,18 @@ def test_nothing_is_unpickled():
 
 
 def test_every_requirement_is_locked_for_ci_to_a_version_that_it_allows():
-    lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
-    locked = {normal(name): version for name, version in (line.split("==") for line in lines)}
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", LOCKED.read_text() + TORCH.read_text(), re.MULTILINE))
     wanted = [*map(Requirement, PROJECT["dependencies"]), *of_extra("dev")]
 
-    assert list(locked) == sorted(locked)
-    assert len(locked) == len(lines)
     assert [str(r) for r in wanted if not r.specifier.contains(locked.get(normal(r.name), "0"))] == []
+
+
+def test_what_ci_installs_is_locked_to_its_very_bytes_but_for_torch():
+    lines = [line for line in LOCKED.read_text().splitlines() if not line.startswith("#")]
+    entries = " ".join(line.removesuffix("\\").strip() for line in lines)
+    hashed = re.findall(r"([\w.-]+)==[\w.+]+(?: --hash=sha256:[0-9a-f]{64})+", entries)
+
+    assert hashed == re.findall(r"([\w.-]+)==", entries)
+    assert "numpy" in hashed
+    assert "torch" not in hashed
+    assert re.findall(r"^\w+", TORCH.read_text(), re.MULTILINE) == ["torch"]
