@@ -24,6 +24,9 @@ Opener = Callable[[], Engine]
 ORDINARY_PX = 2 * 96 * 128
 """Both eyes of a face 100 pixels between them."""
 
+FARTHEST_LEVELS = 32
+"""A network sharpens and keeps the brightness; NaN comes out as black, or as any level at all."""
+
 
 class ResilientEngine(Engine):
     """Runs one engine; when that fails, bicubic serves from the same batch on until the next one is open and warm.
@@ -176,6 +179,9 @@ class _Runner:
         if not isinstance(output, np.ndarray) or output.dtype != np.uint8 or output.shape != expected:
             got = f"{output.dtype} {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
             raise EngineError(f"expected uint8 {expected} from it, got {got}")
+        seen, made = _brightness(batch[..., :3], 1), _brightness(output, self.engine.scale)
+        if np.abs(made - seen).max() > FARTHEST_LEVELS:
+            raise EngineError(f"expected pictures as bright as the camera's, {seen}, got {made}; did it compute NaN?")
         return output
 
     def dismiss(self) -> None:
@@ -207,6 +213,12 @@ def load_resilient(
     rest = AUTO_ORDER[AUTO_ORDER.index(first.name) + 1 :]
     spares = [partial(open_backend, name, checkpoint, threads=threads, cache=cache) for name in rest]
     return ResilientEngine(first, spares, frames=frames)
+
+
+def _brightness(images: NDArray[np.uint8], scale: int) -> NDArray[np.int64]:
+    """Mean level of each image over every other pixel of the camera, both ways: 0.02 ms for both eyes."""
+    levels = images[:, :: 2 * scale, :: 2 * scale].mean(axis=(1, 2, 3))
+    return levels.round().astype(np.int64)
 
 
 def _newest(batch: NDArray[np.uint8], engine: Engine) -> NDArray[np.uint8]:

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from engines import Engine, EngineError, ResilientEngine, load_resilient
+from engines import Engine, EngineError, ResilientEngine, load_engine, load_resilient, save_checkpoint
+from engines.checkpoint import load_checkpoint
 
 
 class ScriptedEngine(Engine):
@@ -56,9 +57,10 @@ BATCH = np.zeros((2, 8, 8, 3), np.uint8)
         (crash, "ZeroDivisionError: a bug"),
         (lambda batch: batch, r"expected uint8 \(2, 16, 16, 3\) from it, got uint8 \(2, 8, 8, 3\)"),
         (lambda batch: np.zeros((2, 16, 16, 3), np.float32), "got float32"),
+        (lambda batch: np.full((2, 16, 16, 3), 90, np.uint8), r"expected pictures as bright .* \[0 0\], got \[90 90\]"),
         (lambda batch: time.sleep(0.5), "no answer within 0.1 s"),
     ],
-    ids=["error", "bug", "shape", "dtype", "hang"],
+    ids=["error", "bug", "shape", "dtype", "brightness", "hang"],
 )
 def test_a_failing_engine_is_replaced_within_a_second(act, reason, error_logs):
     first, second = ScriptedEngine("first", 1, {3: act}), ScriptedEngine("second", 2)
@@ -167,6 +169,22 @@ def test_load_resilient_serves_a_checkpoint(random_checkpoint, tmp_path, noise):
     with load_resilient("eager", random_checkpoint(), cache=tmp_path) as engine:
         assert engine(noise(2, 16, 16, 3)).shape == (2, 32, 32, 3)
         assert engine.name == "eager"
+
+
+@pytest.mark.parametrize("name", ["native", "openvino", "eager"])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_network_that_computes_nan_is_not_shown(name, random_checkpoint, tmp_path, noise, error_logs):
+    good = load_checkpoint(random_checkpoint())
+    loud = {k: v * np.float32(1e25) if k.startswith("conv") else v for k, v in good.tensors.items()}
+    path = save_checkpoint(tmp_path / "loud", good.config, loud, {})
+
+    with ResilientEngine(load_engine(name, path, cache=tmp_path)) as engine:
+        shown = engine(noise(2, 16, 16, 3))
+
+    assert engine.name == "bicubic"
+    assert shown.mean() == pytest.approx(127, abs=15)
+    assert "did it compute NaN?" in engine.passed_over[-1]
+    assert len(error_logs) == 1
 
 
 def test_load_resilient_takes_batches_of_more_frames_for_a_tier_that_may_come(random_checkpoint, tmp_path, noise):
