@@ -217,8 +217,8 @@ def load_resilient(
 
 def _brightness(images: NDArray[np.uint8], scale: int) -> NDArray[np.int64]:
     """Mean level of each image over every other pixel of the camera, both ways: 0.02 ms for both eyes."""
-    levels = images[:, :: 2 * scale, :: 2 * scale].mean(axis=(1, 2, 3))
-    return levels.round().astype(np.int64)
+    levels: NDArray[np.int64] = images[:, :: 2 * scale, :: 2 * scale].mean(axis=(1, 2, 3)).round().astype(np.int64)
+    return levels
 
 
 def _newest(batch: NDArray[np.uint8], engine: Engine) -> NDArray[np.uint8]:
