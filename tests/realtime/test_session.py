@@ -174,6 +174,8 @@ def test_a_slow_chain_drops_frames_counts_each_and_stays_at_the_newest():
     assert [m.dropped for m in messages] == [m.seq - index for index, m in enumerate(messages)]
     assert run.metrics.frames_captured == messages[-1].seq + 1
     assert run.metrics.latency.summary_ms()["max"] < 250
+    told = run.status()
+    assert told["dropped"] == told["captured"] - told["published"] == messages[-1].dropped > 30
 
 
 def test_a_lost_camera_reaches_the_caller_and_leaves_no_thread():
