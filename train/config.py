@@ -24,13 +24,13 @@ class DataConfig:
     """Standard deviation of the head's roll."""
     exposure: float = 0.2
     """Standard deviation of the logarithm of the light."""
-    white_balance: float = 0.12
+    white_balance: float = 0.2
     """Standard deviation of the logarithm of each channel's gain."""
     gamma: float = 0.2
     """Standard deviation of the logarithm of the tone curve's exponent."""
-    tinted: float = 0.5
+    tinted: float = 0.6
     """Share of samples whose iris gets another colour."""
-    iris_tint: float = 0.2
+    iris_tint: float = 0.25
     """Standard deviation of the logarithm of each channel's gain in it."""
     motion: tuple[float, float, float] = (0.25, 0.6, 0.15)
     """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
