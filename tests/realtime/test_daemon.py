@@ -42,6 +42,7 @@ def configuration(source, *, report=None, seconds=None, **camera):
 
 def test_a_file_is_played_to_its_end_and_reported(film, tmp_path):
     report = tmp_path / "report.json"
+    others = threading.active_count() - 1  # an earlier test's may still be ending
 
     code = run(configuration(film, report=report, as_fast_as_possible=True))
 
@@ -52,7 +53,7 @@ def test_a_file_is_played_to_its_end_and_reported(film, tmp_path):
     assert set(told["latency_ms"]) == {"p50", "p95", "p99", "max"}
     assert set(told["stages_ms"]) == set(STAGES)
     assert told["config"]["camera"]["source"] == str(film)
-    assert told["threads_left"] == 0
+    assert told["threads_left"] <= others
 
 
 def test_a_file_plays_at_its_own_rate(film, tmp_path):

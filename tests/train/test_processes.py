@@ -73,12 +73,12 @@ def test_two_processes_have_the_gradient_of_one(faces_dir, tmp_path):
     alone = run(tmp_path / "alone")
     together = run(tmp_path / "together", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
-    # Two steps: the moments of Adam hold the gradients of both, for each of which each process saw half the batch.
-    for optimiser in ("optimiser", "critic_optimiser"):
+    # Two steps: the moments of Adam hold the gradients of both, for each of which each process saw half the batch. The
+    # critic's are of its second step only, after a first that goes by little more than each gradient's sign.
+    for optimiser, tolerance in (("optimiser", 1e-4), ("critic_optimiser", 0.05)):
         for number, moments in alone[optimiser]["state"].items():
-            other = together[optimiser]["state"][number]["exp_avg"]
-            scale = moments["exp_avg"].abs().max()
-            assert torch.allclose(other, moments["exp_avg"], rtol=1e-2, atol=1e-3 * float(scale)), (optimiser, number)
+            difference = together[optimiser]["state"][number]["exp_avg"] - moments["exp_avg"]
+            assert difference.norm() <= tolerance * moments["exp_avg"].norm() + 1e-12, (optimiser, number)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("alone", "together")]
     norms = [[json.loads(line)["gradient_norm"] for line in log] for log in logs]
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-3)
