@@ -45,7 +45,8 @@ class Tiers:
             self._tiers = {load_checkpoint(each).name: each for each in timed.p95_ms}
             p95_ms = dict(zip(self._tiers, timed.p95_ms.values(), strict=True))
             _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", p95_ms, budget_ms)
-            self._governor = TierGovernor(p95_ms, load_checkpoint(tier).name, budget_ms=budget_ms)
+            chosen = next(name for name, each in self._tiers.items() if each == tier)
+            self._governor = TierGovernor(p95_ms, chosen, budget_ms=budget_ms)
         self.engine: ResilientEngine = load_resilient(choice.engine, tier, frames=frames, threads=choice.threads)
 
     def observe(self, enhanced: Enhanced) -> None:

@@ -277,7 +277,9 @@ def tint_iris(large: "Rendered", data: DataConfig, rng: np.random.Generator) -> 
 
     JPEG leaves little of an iris's own colour, and a network that knows the usual ones paints them in.
     """
-    gains = np.exp(data.iris_tint * rng.normal(size=3)) if rng.random() < data.tinted else np.ones(3)
+    if rng.random() >= data.tinted:
+        return large.image
+    gains = np.exp(data.iris_tint * rng.normal(size=3))
     radius = 0.13 * large.interocular_px
     left, top = (max(0, int(c - radius)) for c in large.eye)
     right, bottom = (max(0, int(c + radius) + 2) for c in large.eye)
