@@ -1,11 +1,13 @@
 """Generator and critic, and what moves them: all that a run changes and must keep."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from engines import load_checkpoint
+from engines import SwinIRConfig, load_checkpoint
 from engines.swinir import SwinIR
 from train.config import TrainConfig
 from train.critic import Critic
@@ -17,15 +19,21 @@ GRADIENT_LIMIT = 5.0
 
 
 class Players:
-    """The networks and their optimisers, on the group's device. Raises TrainError for weights of another network."""
+    """The networks and their optimisers, on the group's device.
+
+    It starts from config.init's weights; frames that these do not know are ignored to begin with. Raises TrainError for
+    weights of another network.
+    """
 
     def __init__(self, config: TrainConfig, group: Group) -> None:
         self.generator = SwinIR(config.network).to(group.device).train()
         if config.init:
             checkpoint = load_checkpoint(config.init)
-            if checkpoint.config != config.network:
+            if replace(checkpoint.config, frames=config.network.frames) != config.network:
                 raise TrainError(f"init {config.init}: expected {config.network}, got {checkpoint.config}")
-            self.generator.load_state_dict(SwinIR.from_checkpoint(checkpoint).state_dict())
+            weights = SwinIR.from_checkpoint(checkpoint).state_dict()
+            weights["conv_first.weight"] = of_frames(weights["conv_first.weight"], config.network)
+            self.generator.load_state_dict(weights)
         self.average = SwinIR(config.network).to(group.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
@@ -79,3 +87,13 @@ class Players:
         with torch.no_grad():
             for mean, newest in zip(self.average.parameters(), self.generator.parameters(), strict=True):
                 mean.lerp_(newest, 1 - keep)
+
+
+def of_frames(first_filters: torch.Tensor, network: SwinIRConfig) -> torch.Tensor:
+    """First filters, (C, 3T * unshuffle^2, 3, 3), for another number of frames.
+
+    Older frames that are new get filters of zeros, so that the picture stays the same; those that are gone take theirs
+    along.
+    """
+    channels = network.input_channels * network.unshuffle**2
+    return F.pad(first_filters, (0, 0, 0, 0, 0, channels - first_filters.shape[1]))
