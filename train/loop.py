@@ -34,9 +34,6 @@ from train.tracker import TorchGazeNetwork, tracker_terms
 MAGNITUDE_LIMIT = 100.0
 """Features of the body above this are penalised by the magnitude term; half precision ends at 65504."""
 
-LEAN = 3.0
-"""Weight of the gaze's bias within the tracker term."""
-
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2): the signal that a process gets when its parent dies."""
 
@@ -108,7 +105,7 @@ def train(config: TrainConfig) -> Path:
                     loss = loss + config.loss.magnitude * terms["magnitude"]
                 if tracker:
                     terms |= (view := tracker_terms(tracker, fake, hr, eye.to(group.device)))
-                    loss = loss + config.loss.tracker * (view["seen"] + view["gaze"] + LEAN * view["lean"])
+                    loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
                 if players.critic and adversarial is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
                     weight = adversarial / config.loss.adversarial

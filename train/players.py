@@ -21,19 +21,13 @@ GRADIENT_LIMIT = 5.0
 class Players:
     """The networks and their optimisers, on the group's device.
 
-    It starts from config.init's weights; frames that these do not know are ignored to begin with. Raises TrainError for
-    weights of another network.
+    Raises TrainError for starting weights of another network.
     """
 
     def __init__(self, config: TrainConfig, group: Group) -> None:
         self.generator = SwinIR(config.network).to(group.device).train()
         if config.init:
-            checkpoint = load_checkpoint(config.init)
-            if replace(checkpoint.config, frames=config.network.frames) != config.network:
-                raise TrainError(f"init {config.init}: expected {config.network}, got {checkpoint.config}")
-            weights = SwinIR.from_checkpoint(checkpoint).state_dict()
-            weights["conv_first.weight"] = of_frames(weights["conv_first.weight"], config.network)
-            self.generator.load_state_dict(weights)
+            self.generator.load_state_dict(self.generator.state_dict() | starting_weights(config.init, config.network))
         self.average = SwinIR(config.network).to(group.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
@@ -89,11 +83,21 @@ class Players:
                 mean.lerp_(newest, 1 - keep)
 
 
-def of_frames(first_filters: torch.Tensor, network: SwinIRConfig) -> torch.Tensor:
-    """First filters, (C, 3T * unshuffle^2, 3, 3), for another number of frames.
+def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.Tensor]:
+    """A tier's or a checkpoint's weights as a start for a network of the same body, perhaps of other ends.
 
-    Older frames that are new get filters of zeros, so that the picture stays the same; those that are gone take theirs
-    along.
+    Older frames that are new get filters of zeros, so that the picture is the same to begin with; those that are gone
+    take theirs along. For another scale the last convolution is missing: it starts anew, the body does not. Raises
+    TrainError for another body.
     """
-    channels = network.input_channels * network.unshuffle**2
-    return F.pad(first_filters, (0, 0, 0, 0, 0, channels - first_filters.shape[1]))
+    given = load_checkpoint(checkpoint)
+    if replace(given.config, frames=network.frames, scale=network.scale) != network:
+        raise TrainError(f"init {checkpoint}: expected {network}, but for frames and scale; got {given.config}")
+    weights = SwinIR.from_checkpoint(given).state_dict()
+    first = weights["conv_first.weight"]
+    weights["conv_first.weight"] = F.pad(
+        first, (0, 0, 0, 0, 0, network.input_channels * network.unshuffle**2 - first.shape[1])
+    )
+    if given.config.scale != network.scale:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}
+    return weights

@@ -95,10 +95,8 @@ def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: 
     """How far the network's view of the image is from that of the truth, over the samples that show their eye.
 
     seen: mean absolute distance of the features, over their mean absolute value. gaze: root mean square over samples of
-    the angle between the answers, in radians (its chord): squared, since the least absolute angle leaves a bias. lean:
-    length of the mean over samples of the difference of the answers, whose gradient has the bias in it and not only
-    the spread. The other eye of the face is taken to be this one's mirror image. image, truth: (B, 3, H, W); eye: as
-    for eye_images().
+    the angle between the answers, in radians (its chord): squared, since the least absolute angle leaves a bias. The
+    other eye of the face is taken to be this one's mirror image. image, truth: (B, 3, H, W); eye: as for eye_images().
     """
     height, width = image.shape[2:]
     reach = eye[:, 2] * EYE_WIDTH / 2
@@ -110,7 +108,7 @@ def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: 
     )
     if not inside.any():
         zero = image.sum() * 0
-        return {"seen": zero, "gaze": zero, "lean": zero}
+        return {"seen": zero, "gaze": zero}
     image, truth, eye = image[inside], truth[inside], eye[inside]
     with torch.no_grad():
         wanted, aim = _look(network, truth, eye)
@@ -118,7 +116,6 @@ def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: 
     return {
         "seen": (seen - wanted).abs().mean() / wanted.abs().mean(),
         "gaze": torch.sqrt((gaze - aim).square().sum(1).mean() + 1e-6),
-        "lean": torch.sqrt((gaze - aim).mean(0).square().sum() + 1e-6),
     }
 
 

@@ -12,7 +12,7 @@ import torch
 
 from engines import SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
-from train.config import CriticConfig, LossConfig
+from train.config import CriticConfig, DataConfig, LossConfig
 from train.errors import DataError, Diverged, ResumeError, TrainError
 from train.loop import adversarial_weight, learning_rate, train
 from train.state import read_state
@@ -146,6 +146,43 @@ def test_training_starts_from_given_weights(tiny, tmp_path):
     result = load_checkpoint(train(tiny(init=str(start), steps=1, learning_rate=1e-9)))
 
     np.testing.assert_allclose(result.tensors["conv_up.bias"], 0.25, atol=1e-6)
+
+
+def test_frames_that_the_starting_weights_do_not_know_change_nothing_to_begin_with(tiny, tmp_path):
+    one = tiny().network
+    start = save_checkpoint(tmp_path / "start", one, SwinIR(one).tensors(), {})
+    three = replace(one, frames=3)
+
+    result = load_checkpoint(train(tiny(init=str(start), network=three, steps=1, learning_rate=1e-9)))
+
+    clip = torch.rand(1, 9, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = SwinIR.from_checkpoint(load_checkpoint(start))(clip[:, :3])
+        seen = SwinIR.from_checkpoint(result)(clip)
+    torch.testing.assert_close(seen, expected, atol=1e-5, rtol=0)
+
+
+def test_training_for_another_scale_keeps_the_body_and_starts_its_end_anew(tiny, tmp_path):
+    x2 = tiny().network
+    tensors = SwinIR(x2).tensors()
+    tensors["conv_up.bias"] += 0.25
+    start = save_checkpoint(tmp_path / "start", x2, tensors, {})
+    x4 = replace(x2, scale=4)
+
+    result = load_checkpoint(
+        train(
+            tiny(
+                init=str(start),
+                network=x4,
+                data=DataConfig(patch=16, interocular_px=(12, 60)),
+                steps=1,
+                learning_rate=1e-9,
+            )
+        )
+    )
+
+    np.testing.assert_allclose(result.tensors["conv_body.weight"], tensors["conv_body.weight"], atol=1e-6)
+    np.testing.assert_allclose(result.tensors["conv_up.bias"], 0, atol=1e-6)
 
 
 def test_weights_of_another_network_are_refused_as_a_start(tiny, tmp_path):
