@@ -54,6 +54,8 @@ class LossConfig:
     """Charbonnier, balanced by bicubic's on the same sample."""
     colour: float = 0.0
     """Distance of the means over 8x8 pixels in CIE Lab, balanced likewise."""
+    iris: float = 0.0
+    """Distance of the mean colour around the eye's centre in CIE Lab, balanced likewise."""
     gradient: float = 0.0
     """Difference of the image gradients."""
     frequency: float = 0.0

@@ -73,6 +73,7 @@ def train(config: TrainConfig) -> Path:
                 log.say(f"{len(found) - len(faces)} of {len(found)} faces are too small at x{config.network.scale}")
             for lr_u8, hr_u8, eye in batches(config, faces, step, group):
                 lr, hr = (x.to(group.device, torch.float32) / 255 for x in (lr_u8, hr_u8))
+                eye = eye.to(group.device)
                 began = time.perf_counter()
                 terms: dict[str, Tensor] = {}
                 adversarial = adversarial_weight(config, step)
@@ -98,13 +99,13 @@ def train(config: TrainConfig) -> Path:
                         players.critic_optimiser.step()
 
                 # The generator learns to come nearer to the truth, and to please the critic.
-                terms |= generator_terms(config, fake, lr, hr)
+                terms |= generator_terms(config, fake, lr, hr, eye)
                 loss = sum_of_terms(config, terms)
                 if features:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
                     loss = loss + config.loss.magnitude * terms["magnitude"]
                 if tracker:
-                    terms |= (view := tracker_terms(tracker, fake, hr, eye.to(group.device)))
+                    terms |= (view := tracker_terms(tracker, fake, hr, eye))
                     loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
                 if players.critic and adversarial is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
@@ -164,12 +165,14 @@ def critic_terms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> 
     }
 
 
-def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor, eye: Tensor) -> dict[str, Tensor]:
     """What the picture lacks of the truth."""
     plain = bicubic(lr[:, :3], config.network.scale)
     terms = {"pixel": losses.balanced(losses.charbonnier(fake, hr), losses.charbonnier(plain, hr))}
     if config.loss.colour:
         terms["colour"] = losses.balanced(losses.colour(fake, hr), losses.colour(plain, hr))
+    if config.loss.iris:
+        terms["iris"] = losses.balanced(losses.iris(fake, hr, eye), losses.iris(plain, hr, eye))
     if config.loss.gradient:
         terms["gradient"] = losses.gradient(fake, hr).mean()
     if config.loss.frequency:
@@ -179,7 +182,7 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor) -
 
 def sum_of_terms(config: TrainConfig, terms: dict[str, Tensor]) -> Tensor:
     """The weighted sum of generator_terms()."""
-    weights = {name: getattr(config.loss, name) for name in ("pixel", "colour", "gradient", "frequency")}
+    weights = {name: getattr(config.loss, name) for name in ("pixel", "colour", "iris", "gradient", "frequency")}
     return torch.stack([weights[name] * value for name, value in terms.items() if name in weights]).sum()
 
 

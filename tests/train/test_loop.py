@@ -18,6 +18,8 @@ from train.loop import adversarial_weight, learning_rate, train
 from train.state import read_state
 
 ALL_TERMS = LossConfig(
+    colour=0.1,
+    iris=0.1,
     gradient=0.1,
     frequency=0.1,
     magnitude=0.1,

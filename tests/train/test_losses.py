@@ -15,6 +15,7 @@ from train.losses import (
     focal_frequency,
     gradient,
     gradient_penalty,
+    iris,
 )
 
 
@@ -139,6 +140,28 @@ def test_colour_sees_the_means_and_not_the_noise():
     assert colour(checkers, truth).item() == pytest.approx(0, abs=1e-6)
     lightness = (cie_lab(lighter) - cie_lab(truth))[0, 0, 0, 0].item()
     assert colour(lighter, truth).item() == pytest.approx(np.hypot(lightness / 100, EPSILON) - EPSILON, rel=1e-3)
+
+
+def test_iris_sees_the_colour_around_the_eye_and_not_elsewhere():
+    truth = torch.full((1, 3, 48, 48), 0.5)
+    eye = torch.tensor([[24.0, 24.0, 40.0, 1.0]])
+    here, elsewhere = truth.clone(), truth.clone()
+    here[..., 14:35, 14:35] = 0.6
+    elsewhere[..., :10, :] = 0.6
+
+    lightness = (cie_lab(here) - cie_lab(truth))[0, 0, 24, 24].item() / 100
+    assert iris(here, truth, eye).item() == pytest.approx(lightness, rel=0.03)
+    assert iris(elsewhere, truth, eye).item() < 1e-5
+
+
+def test_eye_outside_of_the_picture_has_no_colour_and_a_finite_gradient():
+    picture = torch.full((1, 3, 48, 48), 0.6, requires_grad=True)
+
+    distance = iris(picture, torch.full((1, 3, 48, 48), 0.5), torch.tensor([[-90.0, 24.0, 40.0, 1.0]]))
+    distance.sum().backward()
+
+    assert distance.item() == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(picture.grad).all()
 
 
 def test_cie_lab_equals_opencvs():
