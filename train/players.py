@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from engines import SwinIRConfig, load_checkpoint
 from engines.swinir import SwinIR
@@ -13,6 +13,10 @@ from train.config import TrainConfig
 from train.critic import Critic
 from train.errors import TrainError
 from train.processes import Group
+
+FIRST_PACE = 4.0
+"""Learning rate of the first filters over that of the others: they are drawn four times as large, and the LayerNorm
+behind them leaves their scale free, so that at one rate they would hardly turn."""
 
 GRADIENT_LIMIT = 5.0
 """Norm at which the generator's gradient is clipped."""
@@ -30,7 +34,10 @@ class Players:
             self.generator.load_state_dict(self.generator.state_dict() | starting_weights(config.init, config.network))
         self.average = SwinIR(config.network).to(group.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
-        self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+        first = [*self.generator.conv_first.parameters()]
+        rest = [p for name, p in self.generator.named_parameters() if not name.startswith("conv_first.")]
+        groups = [{"params": first, "pace": FIRST_PACE}, {"params": rest, "pace": 1.0}]
+        self.optimiser = torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=config.amp == "fp16")
         self.critic = Critic(config.critic).to(group.device) if config.loss.adversarial else None
         self.critic_optimiser = (
@@ -63,7 +70,7 @@ class Players:
         time), and 0 is returned.
         """
         for settings in self.optimiser.param_groups:
-            settings["lr"] = rate
+            settings["lr"] = rate * settings["pace"]
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
@@ -86,18 +93,30 @@ class Players:
 def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.Tensor]:
     """A tier's or a checkpoint's weights as a start for a network of the same body, perhaps of other ends.
 
-    Older frames that are new get filters of zeros, so that the picture is the same to begin with; those that are gone
-    take theirs along. For another scale the last convolution is missing: it starts anew, the body does not. Raises
-    TrainError for another body.
+    Filters of other frames: see spread(). For another scale the last convolution is missing: it starts anew, the body
+    does not. Raises TrainError for another body.
     """
     given = load_checkpoint(checkpoint)
     if replace(given.config, frames=network.frames, scale=network.scale) != network:
         raise TrainError(f"init {checkpoint}: expected {network}, but for frames and scale; got {given.config}")
     weights = SwinIR.from_checkpoint(given).state_dict()
-    first = weights["conv_first.weight"]
-    weights["conv_first.weight"] = F.pad(
-        first, (0, 0, 0, 0, 0, network.input_channels * network.unshuffle**2 - first.shape[1])
-    )
+    weights["conv_first.weight"] = spread(weights["conv_first.weight"], given.config.frames, network.frames)
     if given.config.scale != network.scale:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}
     return weights
+
+
+def spread(filters: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    """First filters (C, before * n, 3, 3) for more frames, or fewer: (C, after * n, 3, 3).
+
+    The newest frame keeps its filter. Each older one's is shared out over neighbouring frames: a clip that stands still
+    gives the same picture, of which more noise has been averaged away, without a step of training. Filters of frames
+    that are no more are dropped, and after one frame there is nothing to share out: zeros.
+    """
+    newest, *older = filters.chunk(before, dim=1)
+    if not older or after <= before:
+        kept = (newest, *older)[:after]
+        return torch.cat([*kept, *[torch.zeros_like(newest)] * (after - len(kept))], dim=1)
+    shares = [len(frames) for frames in np.array_split(np.arange(after - 1), before - 1)][::-1]
+    shared = [part / count for part, count in zip(older, shares, strict=True) for _ in range(count)]
+    return torch.cat([newest, *shared], dim=1)
