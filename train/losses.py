@@ -9,6 +9,7 @@ EPSILON = 1e-3
 
 IRIS_SIGMA = 0.06
 """Of an iris's radius of 0.09 interocular distances, two thirds."""
+IRIS_SIDE = 16
 
 XYZ_OF_BGR = (
     (0.180423 / 0.950456, 0.357580 / 0.950456, 0.412453 / 0.950456),
@@ -50,15 +51,20 @@ def colour(image: Tensor, truth: Tensor) -> Tensor:
 def iris(image: Tensor, truth: Tensor, eye: Tensor) -> Tensor:
     """Distance in CIE Lab of the mean colour around the eye's centre, as a share of 100, (B,).
 
-    eye: (B, 4): x, y of the centre and the interocular distance in pixels; the mean is weighted by a Gaussian of a
-    deviation of IRIS_SIGMA of that distance. An eye that lies outside of the picture counts for the part inside.
+    eye: (B, 4): x, y of the centre and the interocular distance in pixels. The mean is weighted by a Gaussian of a
+    deviation of IRIS_SIGMA of that distance and taken over IRIS_SIDE^2 points; what lies outside of the picture does
+    not count.
     """
-    height, width = image.shape[2:]
-    sigma = IRIS_SIGMA * eye[:, 2].view(-1, 1, 1)
-    x = torch.arange(width, device=image.device) - eye[:, 0].view(-1, 1, 1)
-    y = torch.arange(height, device=image.device)[:, None] - eye[:, 1].view(-1, 1, 1)
-    weight_BHW = torch.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * torch.pi * sigma**2)
-    apart = torch.einsum("bchw,bhw->bc", cie_lab(image) - cie_lab(truth), weight_BHW)
+    size = torch.tensor(image.shape[:1:-1], device=image.device)
+    offset = torch.linspace(-2.5, 2.5, IRIS_SIDE, device=image.device)
+    offset_HW2 = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), dim=-1)
+    at_BHW2 = eye[:, None, None, :2] + IRIS_SIGMA * eye[:, None, None, 2:3] * offset_HW2
+    grid_BHW2 = (2 * at_BHW2 + 1) / size - 1
+    weight_HW = torch.exp(-0.5 * offset_HW2.square().sum(-1))
+    weight_BHW = weight_HW / weight_HW.sum() * (grid_BHW2.abs() <= 1).all(-1)
+    near = (F.grid_sample(x, grid_BHW2, padding_mode="border", align_corners=False) for x in (image, truth))
+    apart_BCHW = torch.sub(*map(cie_lab, near))
+    apart = torch.einsum("bchw,bhw->bc", apart_BCHW, weight_BHW)
     return torch.sqrt(apart.square().sum(1) / 100**2 + EPSILON**2) - EPSILON
 
 
