@@ -14,10 +14,6 @@ from train.critic import Critic
 from train.errors import TrainError
 from train.processes import Group
 
-FIRST_PACE = 4.0
-"""Learning rate of the first filters over that of the others: they are drawn four times as large, and the LayerNorm
-behind them leaves their scale free, so that at one rate they would hardly turn."""
-
 GRADIENT_LIMIT = 5.0
 """Norm at which the generator's gradient is clipped."""
 
@@ -34,10 +30,7 @@ class Players:
             self.generator.load_state_dict(self.generator.state_dict() | starting_weights(config.init, config.network))
         self.average = SwinIR(config.network).to(group.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
-        first = [*self.generator.conv_first.parameters()]
-        rest = [p for name, p in self.generator.named_parameters() if not name.startswith("conv_first.")]
-        groups = [{"params": first, "pace": FIRST_PACE}, {"params": rest, "pace": 1.0}]
-        self.optimiser = torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+        self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=config.amp == "fp16")
         self.critic = Critic(config.critic).to(group.device) if config.loss.adversarial else None
         self.critic_optimiser = (
@@ -70,7 +63,7 @@ class Players:
         time), and 0 is returned.
         """
         for settings in self.optimiser.param_groups:
-            settings["lr"] = rate * settings["pace"]
+            settings["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
