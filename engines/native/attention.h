@@ -83,16 +83,24 @@ struct Head {
       Vector logits[kKeys][kStrip];
       logits_of(key, offset, logits);
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < kKeys; n += kPack) {
+      for (int first = 0; first < kKeys / kPack * kStrip; first += kAbreast) {
+        Vector weight[kPack][kAbreast];
         CATCHLIGHT_UNROLL
-        for (int s = 0; s < kStrip; ++s) {
-          Vector weight[kPack];
+        for (int i = 0; i < kPack; ++i) {
           CATCHLIGHT_UNROLL
-          for (int i = 0; i < kPack; ++i) {
-            weight[i] = exp2(logits[n + i][s]);
-            total[s] += weight[i];
+          for (int a = 0; a < kAbreast; ++a) {
+            weight[i][a] = logits[(first + a) / kStrip * kPack + i][(first + a) % kStrip];
           }
-          store(weights + (key + n) / kPack * kStripTokens + s * kLanes, factors_of(weight));
+          exp2(weight[i]);
+          CATCHLIGHT_UNROLL
+          for (int a = 0; a < kAbreast; ++a) total[(first + a) % kStrip] += weight[i][a];
+        }
+        CATCHLIGHT_UNROLL
+        for (int a = 0; a < kAbreast; ++a) {
+          Vector values[kPack];
+          CATCHLIGHT_UNROLL
+          for (int i = 0; i < kPack; ++i) values[i] = weight[i][a];
+          store(weights + key / kPack * kStripTokens + (first + a) * kLanes, factors_of(values));
         }
       }
     }

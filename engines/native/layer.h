@@ -11,10 +11,20 @@ namespace {
 // GELU in place: floats [channels][64] to factors.
 CATCHLIGHT_INLINE void activate(float* wide, int channels) {
   for (int n = 0; n < channels; n += kPack) {
-    for (int token = 0; token < kTokens; token += kLanes) {
-      Vector values[kPack];
-      for (int i = 0; i < kPack; ++i) values[i] = gelu(load(wide + (n + i) * kTokens + token));
-      store(wide + n / kPack * kTokens + token, factors_of(values));
+    for (int token = 0; token < kTokens; token += kLanes * kAbreast) {
+      Vector rows[kPack][kAbreast];
+      CATCHLIGHT_UNROLL
+      for (int i = 0; i < kPack; ++i) {
+        CATCHLIGHT_UNROLL
+        for (int v = 0; v < kAbreast; ++v) rows[i][v] = load(wide + (n + i) * kTokens + token + v * kLanes);
+        gelu(rows[i]);
+      }
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kAbreast; ++v) {
+        Vector values[kPack];
+        for (int i = 0; i < kPack; ++i) values[i] = rows[i][v];
+        store(wide + n / kPack * kTokens + token + v * kLanes, factors_of(values));
+      }
     }
   }
 }

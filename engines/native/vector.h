@@ -39,6 +39,13 @@ constexpr int kLanes = 4, kStrip = 2;  // 16 registers
 #endif
 constexpr int kStripTokens = kLanes * kStrip;
 
+// Vectors whose exponential or GELU is computed step by step together (functions.h).
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int kAbreast = 4;
+#else
+constexpr int kAbreast = 1;
+#endif
+
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
 typedef int32_t Integers __attribute__((vector_size(kLanes * sizeof(float))));
 typedef float Quad __attribute__((vector_size(4 * sizeof(float))));  // a row of four blocks
@@ -57,6 +64,16 @@ CATCHLIGHT_INLINE void store(float* to, T value) {
 
 // Subtracting 0 changes no value, so that nothing is left of it but the broadcast; adding 0 would change -0.
 CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
+
+// The same for a constant that several instructions in a row need: in a register, for two loads a cycle are few where
+// every multiply-add takes its constant from memory.
+CATCHLIGHT_INLINE Vector held(float value) {
+  Vector all = broadcast(value);
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  asm volatile("" : "+x"(all));
+#endif
+  return all;
+}
 
 // A lane of factors in every lane; its bits may be two bfloat16, which no arithmetic may touch.
 CATCHLIGHT_INLINE Vector broadcast_factors(const float* from) {

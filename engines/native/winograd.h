@@ -37,6 +37,7 @@ template <int kHeld>
 CATCHLIGHT_INLINE void transform_inputs(const float* const (&around)[9], int channels, float* to) {
   const int lanes = lanes_for<kHeld>(channels);
   for (int lane = 0; lane < lanes; ++lane) {
+    CATCHLIGHT_UNROLL
     for (int block = 0; block < kPlane; block += kLanes) {
       Vector points[kHeld][kPoints] = {};
       for (int i = 0; i < kHeld && lane * kHeld + i < channels; ++i) {
