@@ -22,8 +22,8 @@ LIBRARY = Path(__file__).with_name("library.so")
 INTERFACE = 1
 MAX_THREADS = 64
 
-Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16"]
-_INSTRUCTIONS: dict[str, int] = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4}
+Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16"]
+_INSTRUCTIONS: dict[str, int] = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4, "avx2int16": 5}
 
 _OK, _BAD_ARGUMENT, _OUT_OF_MEMORY, _NO_INSTRUCTIONS, _NO_THREADS = range(5)
 _REASONS = {

@@ -21,7 +21,10 @@ from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError
 from engines.native import _INSTRUCTIONS, NativeEngine, _load
 from engines.swinir import SwinIR
 
-INSTRUCTIONS = ("portable", "avx2", "avx512", "avx512bf16")
+INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
+
+# How far those that round factors to 16 bits may be from the network.
+ROUNDED = {"avx2int16": 0.1 / 255, "avx512bf16": 1 / 255}
 
 NETWORKS = {
     "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
@@ -90,8 +93,7 @@ def check(engine: NativeEngine, batch: np.ndarray, expected: np.ndarray, toleran
     output = engine._enhance(batch, exact)
     rounded = np.floor(np.clip(expected, 0, 1) * 255 + 0.5)
 
-    if engine.instructions == "avx512bf16":
-        tolerance = 1 / 255
+    tolerance = max(tolerance, ROUNDED.get(engine.instructions, 0))
     np.testing.assert_allclose(exact, expected, rtol=0, atol=tolerance)
     np.testing.assert_array_equal(output, np.floor(np.clip(exact, 0, 1) * np.float32(255) + np.float32(0.5)))
     assert np.abs(output - rounded).max() <= 1
@@ -150,10 +152,10 @@ def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, n
             engine._enhance(batch, exact)
 
         # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not. In
-        # bfloat16 its steps are 500.
+        # bfloat16 its steps are 500, of integers 10.
         median = np.median(np.abs(exact - expected)) / np.abs(expected).max()
         assert np.isfinite(exact).all()
-        assert median < (0.02 if each == "avx512bf16" else 1e-3)
+        assert median < (0.02 if each in ROUNDED else 1e-3)
 
 
 def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructions, noise):
@@ -252,13 +254,14 @@ def test_the_widest_instructions_are_chosen(network, instructions):
         assert engine.instructions == instructions[-1]
 
 
-def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions):
-    if "avx512bf16" not in instructions:
-        pytest.skip("this processor has no products of bfloat16")
+@pytest.mark.parametrize(("each", "single"), [("avx2int16", "avx2"), ("avx512bf16", "avx512")])
+def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions, each, single):
+    if each not in instructions:
+        pytest.skip(f"this processor has no {each}")
     checkpoint, _ = network("odd depths")
 
-    with NativeEngine(checkpoint, instructions="avx512bf16") as engine:
-        assert engine.instructions == "avx512"
+    with NativeEngine(checkpoint, instructions=each) as engine:
+        assert engine.instructions == single
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,7 @@ def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, in
     [
         ({"threads": -1}, "threads: expected 0 to 64, got -1"),
         ({"threads": 65}, "threads: expected 0 to 64, got 65"),
-        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, got 'mmx'"),
+        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, got 'mmx'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(network, options, message):
