@@ -52,7 +52,7 @@ Matrix random_matrix(int inputs, int outputs, int points = 1, int pack = kPack) 
     bits = (bits & 0xffff0000) | bits >> 16;
     std::memcpy(weights + i, &bits, sizeof bits);
   }
-  return {weights, random_floats(outputs), inputs, outputs, pack, random_floats(outputs, 1e-9f)};
+  return {weights, random_floats(outputs), inputs, outputs, pack, random_floats(outputs * points, 1e-9f)};
 }
 
 template <class F>
@@ -104,20 +104,22 @@ int main(int count, char** arguments) {
   time_part("  fc1", 2 * linear, [&] { multiply<HELD>(layer.fc1, tile, keep); });
   time_part("  GELU", 0, [&] { activate<HELD>(wide, 2 * c, layer.hidden_scale); });
 
-  const Convolution convolution = {random_matrix(c, c, kPoints), grid, from, to, to, {}, nullptr};
+  const Convolution convolution = {random_matrix(c, c, kPoints, HELD), grid, from, to, to, {}, nullptr};
+  constexpr int kFloats = kInteger<HELD> ? 1 : HELD;  // integers are made afterwards
   const float* around[9];
   neighbours(from, grid, c, window, from, around);
   time_part("convolution", 9 * linear, [&] { convolve(convolution, window, scratch); });
-  time_part("  inputs", 0, [&] { transform_inputs<kPack>(around, c, scratch); });
+  time_part("  inputs", 0, [&] { transform_inputs<kFloats>(around, c, scratch); });
+  if (kInteger<HELD>) time_part("  rounding", 0, [&] { round_inputs<HELD>(c, scratch, result); });
   time_part("  products", 4 * linear, [&] {
-    multiply_points<kPack>(convolution.matrix, scratch, scratch + c * kHalo);
+    multiply_points<HELD>(convolution.matrix, scratch, scratch + c * kHalo);
   });
   time_part("  outputs", 0, [&] {
-    transform_outputs(convolution.matrix, scratch, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
+    transform_outputs<HELD>(convolution.matrix, scratch, result, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
   });
 
   std::vector<uint8_t> pixels(48 * 64 * 9, 100), output(96 * 128 * 3);
-  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints, 1);
+  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints, kInteger<HELD> ? HELD : 1);
   float* planes = random_floats(map * 36);
   time_part("read, three frames", 0, [&] { read({pixels.data(), 48, 64, 9, fold, grid, planes}, window); });
   time_part("write, x2", 9 * linear * 12 * fold * fold / c, [&] {

@@ -62,7 +62,8 @@ template <int kHeld, bool kCut>
 struct Head {
   const float *q, *k, *v;
   int size;
-  const float* scale;  // of the products of q and k, where they are integers
+  const float* scales;  // for each head, of the products of q and k, where they are integers
+  int head;
   const float* position;
   const float (&mask)[4][kPlane];
   int token;  // the first query
@@ -86,7 +87,7 @@ struct Head {
     for (int n = 0; kInteger<kHeld> && n < kKeys; ++n) {
       CATCHLIGHT_UNROLL
       for (int s = 0; s < kStrip; ++s) {
-        logits[n][s] = last_sum<kHeld>(logits[n][s], scale, bias(n, s));
+        logits[n][s] = last_sum<kHeld>(logits[n][s], scales, head, bias(n, s));
       }
     }
   }
@@ -184,12 +185,11 @@ CATCHLIGHT_INLINE void attend(const float* qkv, const Layer& layer, Cut cut, flo
   const int size = layer.channels / layer.heads, step = size * (kTokens / kHeld);
   const float *q = qkv, *k = q + layer.heads * step, *v = k + layer.heads * step, *position = layer.position;
   for (int h = 0; h < layer.heads; ++h) {
-    const float* scale = kInteger<kHeld> ? layer.logit_scale + h : nullptr;
     for (int token = 0; token < kTokens; token += kStripTokens) {
       if (cut.rows || cut.columns) {
-        Head<kHeld, true>{q, k, v, size, scale, position, mask, token}.attend(weights, to);
+        Head<kHeld, true>{q, k, v, size, layer.logit_scale, h, position, mask, token}.attend(weights, to);
       } else {
-        Head<kHeld, false>{q, k, v, size, scale, position, mask, token}.attend(weights, to);
+        Head<kHeld, false>{q, k, v, size, layer.logit_scale, h, position, mask, token}.attend(weights, to);
       }
     }
     q += step, k += step, v += size * (kTokens / kValues<kHeld>), to += step, position += kPosition;

@@ -32,7 +32,7 @@ void convolve(const Convolution& call, int window, float* scratch) {
   if (call.matrix.pack == 1) {
     convolve_packed<1>(call, window, scratch);
   } else {
-    convolve_packed<kPack>(call, window, scratch);
+    convolve_packed<kMostHeld>(call, window, scratch);
   }
 }
 

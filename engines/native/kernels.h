@@ -40,7 +40,7 @@ struct Matrix {
   int inputs;
   int outputs;
   int pack;  // inputs in a lane of factors: 1 float, or 2 of 16 bits
-  const float* scale;  // null, or where factors are integers: what the sum for each output is multiplied by
+  const float* scale;  // null, or where factors are integers: what the sum for each output (of each point) is multiplied by
 };
 
 // LayerNorm's gain and bias, a float for each channel.
@@ -113,8 +113,8 @@ struct Writing {
 // Each function works on one window, given by its index in the map, with scratch of its thread's own.
 struct Kernels {
   const char* name;
-  int pack;      // what Matrix::pack must be in a layer, and in convolutions but the first and last, where it is 1
-  bool integer;  // factors of a layer are integers; then all convolutions are in single precision
+  int pack;  // what Matrix::pack must be; bfloat16: but for the first and last convolution of a network, where it is 1
+  bool integer;  // factors are integers
   void (*read)(const Reading&, int window);
   void (*layer)(const LayerCall&, int window, float* scratch);
   void (*realign)(const Realigning&, int window);

@@ -91,7 +91,7 @@ CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take)
       for (int n = 0; kInteger<kHeld> && n < outputs; ++n) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) {
-          sum[n][v] = last_sum<kHeld>(sum[n][v], matrix.scale + first + n, broadcast(matrix.bias[first + n]));
+          sum[n][v] = last_sum<kHeld>(sum[n][v], matrix.scale, first + n, broadcast(matrix.bias[first + n]));
         }
       }
       CATCHLIGHT_UNROLL

@@ -34,6 +34,7 @@ constexpr bool kInteger = kHeld == 2;
 #else
 constexpr bool kInteger = false;
 #endif
+constexpr int kMostHeld = kInteger<2> ? 2 : kPack;
 
 // kStrip vectors of tokens times kBlock outputs, kStrip inputs and one weight must fit into the registers.
 #if defined(__AVX512F__)
@@ -134,23 +135,24 @@ CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
   if constexpr (kInteger<kHeld>) {
     // GCC 12 would compute all products of a tile first, and sums would not stay in their registers.
     Vector products;
-    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(products) : "x"(a), "x"(b));
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=x"(products) : "x"(a), "x"(b));
     return sum;
   }
 #endif
   return sum + a * b;
 }
 
-// A sum of products as floats: where they are integers, its lanes times `scale`, plus `start`, with which all others
+// A sum of products as floats: where they are integers, its lanes times scales[scale], plus `start`, with which all others
 // begin.
 template <int kHeld>
 CATCHLIGHT_INLINE Vector first_sum(Vector start) {
   return kInteger<kHeld> ? Vector{} : start;
 }
 template <int kHeld>
-CATCHLIGHT_INLINE Vector last_sum(Vector sum, [[maybe_unused]] const float* scale, [[maybe_unused]] Vector start) {
+CATCHLIGHT_INLINE Vector last_sum(Vector sum, [[maybe_unused]] const float* scales, [[maybe_unused]] int scale,
+                                  [[maybe_unused]] Vector start) {
 #if defined(__AVX2__) && !defined(__AVX512F__)
-  if constexpr (kInteger<kHeld>) return (Vector)_mm256_cvtepi32_ps((__m256i)sum) * broadcast(*scale) + start;
+  if constexpr (kInteger<kHeld>) return (Vector)_mm256_cvtepi32_ps((__m256i)sum) * broadcast(scales[scale]) + start;
 #endif
   return sum;
 }

@@ -41,6 +41,22 @@ struct Linear {
   }
 };
 
+// Makes weights integers for inputs that are integers up to kLargestFactor; `length`: they are no longer than that
+// together, either. Every output gets the largest with which no sum overflows: it is at most the product of both lengths,
+// or the largest input times the sum of the weights. Returns what the sums must be multiplied by.
+std::vector<double> rounded(Linear& linear, bool length) {
+  std::vector<double> scale;
+  for (int n = 0; n < linear.outputs; ++n) {
+    double largest = 1e-30;
+    for (int k = 0; k < linear.inputs; ++k) largest = std::max(largest, std::abs(linear.row(n)[k]));
+    const double sum = std::max(length ? std::sqrt(linear.sum(n, 2)) : linear.sum(n, 1), largest);
+    const double step = std::min(kLargestFactor / largest, kLargestSum / (kLargestFactor * sum));
+    for (int k = 0; k < linear.inputs; ++k) linear.row(n)[k] *= step;
+    scale.push_back(1 / step);
+  }
+  return scale;
+}
+
 // Hands out the storage and reads the checkpoint, both from front to back.
 class Packer {
  public:
@@ -73,42 +89,34 @@ class Packer {
     return {weights, copy(linear.bias), linear.inputs, linear.outputs, pack_, nullptr};
   }
 
-  // The same with integers for weights, for inputs that are integers up to kLargestFactor; `length`: they are no longer
-  // than that together, either. Every output gets the largest weights with which no sum overflows: it is at most the
-  // product of both lengths, or the largest input times the sum of the weights.
+  // The same with integers for weights and for inputs; `length`: as in rounded().
   Matrix integer_matrix(Linear linear, bool length) {
-    std::vector<double> scale(linear.outputs, 1.0);
-    for (int n = 0; n < linear.outputs; ++n) {
-      const double* row = linear.row(n);
-      double largest = 0;
-      for (int k = 0; k < linear.inputs; ++k) largest = std::max(largest, std::abs(row[k]));
-      if (largest < 1e-30) largest = 1e-30;
-      const double sum = length ? std::sqrt(linear.sum(n, 2)) : linear.sum(n, 1);
-      const double step = std::min(kLargestFactor / largest, kLargestSum / (kLargestFactor * std::max(sum, largest)));
-      for (int k = 0; k < linear.inputs; ++k) linear.row(n)[k] *= step;
-      scale[n] = 1 / step;
-    }
+    const std::vector<double> scale = rounded(linear, length);
     const float* weights = packed(linear.weights, linear.inputs, linear.outputs, pack_, true);
     return {weights, copy(linear.bias), linear.inputs, linear.outputs, pack_, copy(scale)};
   }
 
   // G g G^T of every 3x3 filter g, point by point (winograd.h).
-  Matrix convolution(int inputs, int outputs, int pack) {
+  Matrix convolution(int inputs, int outputs, int pack, bool integer) {
     constexpr double kG[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     const size_t filters = static_cast<size_t>(outputs) * inputs;
     const float *weights = take(filters * kTaps), *bias = take(outputs), *first = nullptr;
-    std::vector<double> of_point(filters);
+    std::vector<double> scales;
     for (int point = 0; point < 16; ++point) {
+      Linear of_point = {inputs, outputs, std::vector<double>(filters), {}};
       for (size_t i = 0; i < filters; ++i) {
-        of_point[i] = 0;
         for (int tap = 0; tap < kTaps; ++tap) {
-          of_point[i] += kG[point / 4][tap / 3] * kG[point % 4][tap % 3] * weights[i * kTaps + tap];
+          of_point.weights[i] += kG[point / 4][tap / 3] * kG[point % 4][tap % 3] * weights[i * kTaps + tap];
         }
       }
-      const float* here = packed(of_point, inputs, outputs, pack);
+      if (integer) {
+        const std::vector<double> scale = rounded(of_point, false);
+        scales.insert(scales.end(), scale.begin(), scale.end());
+      }
+      const float* here = packed(of_point.weights, inputs, outputs, pack, integer);
       if (point == 0) first = here;
     }
-    return {first, copy(bias, outputs), inputs, outputs, pack, nullptr};
+    return {first, copy(bias, outputs), inputs, outputs, pack, integer ? copy(scales) : nullptr};
   }
 
   // A position table (225, heads) as vectors of 16 queries (attention.h).
@@ -291,19 +299,20 @@ size_t Config::parameters() const {
 
 Weights::Weights(const Config& config, const float* from, const Kernels& kernels) : storage_(packed_size(config)) {
   Packer packer(from, storage_.data(), kernels.pack);
-  const int c = config.channels, inner = kernels.integer ? 1 : kernels.pack;
-  // Between pixels and features single precision is kept: that is where rounding would be seen most.
-  conv_first = packer.convolution(config.inputs(), c, 1);
+  const int c = config.channels, pack = kernels.pack;
+  // Between pixels and features single precision is kept instead of bfloat16: that is where rounding would be seen most.
+  const int outer = kernels.integer ? pack : 1;
+  conv_first = packer.convolution(config.inputs(), c, outer, kernels.integer);
   patch_norm = packer.affine(c);
   for (int depth : config.depths) {
     Group group;
     for (int i = 0; i < depth; ++i) group.layers.push_back(layer(packer, config, i % 2 == 1, kernels.integer));
-    group.conv = packer.convolution(c, c, inner);
+    group.conv = packer.convolution(c, c, pack, kernels.integer);
     groups.push_back(std::move(group));
   }
   norm = packer.affine(c);
-  conv_body = packer.convolution(c, c, inner);
-  conv_up = packer.convolution(c, config.outputs(), 1);
+  conv_body = packer.convolution(c, c, pack, kernels.integer);
+  conv_up = packer.convolution(c, config.outputs(), outer, kernels.integer);
 }
 
 }  // namespace catchlight
