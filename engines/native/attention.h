@@ -108,7 +108,7 @@ struct Head {
           for (int a = 0; a < kAbreast; ++a) {
             weight[i][a] = logits[(first + a) / kStrip * kTogether + i][(first + a) % kStrip];
           }
-          exp2(weight[i]);
+          exp2<kHeld>(weight[i]);
           CATCHLIGHT_UNROLL
           for (int a = 0; a < kAbreast; ++a) total[(first + a) % kStrip] += weight[i][a];
         }

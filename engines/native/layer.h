@@ -18,7 +18,7 @@ CATCHLIGHT_INLINE void activate(float* wide, int channels, const float* scale) {
       for (int i = 0; i < kHeld; ++i) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kAbreast; ++v) rows[i][v] = load(wide + (n + i) * kTokens + token + v * kLanes);
-        gelu(rows[i]);
+        gelu<kHeld>(rows[i]);
         CATCHLIGHT_UNROLL
         for (int v = 0; kInteger<kHeld> && v < kAbreast; ++v) rows[i][v] *= broadcast(scale[n + i]);
       }
