@@ -1,7 +1,7 @@
 // Times the parts of the native engine's kernels alone, for one window: cycles of CPU time, best of many, beside the
 // multiply-adds of whole vectors that they cannot do without. Arguments: channels, heads, unshuffle (1 or 2), and the
-// processor's clock in GHz. Without -mavx512bf16: in single precision. With -mavx2 -mfma alone: AVX2 in single precision,
-// or with integers for factors if -DHELD=2.
+// processor's clock in GHz. Without -mavx512bf16: in single precision. With -mavx2 -mfma alone: AVX2, in single
+// precision or with integers for factors (-DHELD=2).
 //
 //   g++ -std=c++17 -O3 -fno-math-errno -fno-trapping-math -w -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl
 //       -mavx512bf16 -mprefer-vector-width=512 -Iengines/native benchmarks/native_parts.cpp -o native_parts &&
@@ -115,7 +115,8 @@ int main(int count, char** arguments) {
     multiply_points<HELD>(convolution.matrix, scratch, scratch + c * kHalo);
   });
   time_part("  outputs", 0, [&] {
-    transform_outputs<HELD>(convolution.matrix, scratch, result, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
+    const auto keep_output = [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); };
+    transform_outputs<HELD>(convolution.matrix, scratch, result, keep_output);
   });
 
   std::vector<uint8_t> pixels(48 * 64 * 9, 100), output(96 * 128 * 3);

@@ -72,7 +72,8 @@ struct Head {
   CATCHLIGHT_INLINE void logits_of(int key, const Vector (&offset)[kStrip], Vector (&logits)[kKeys][kStrip]) const {
     const float* from = position_of_key(position, key) + position_of_query(token);
     const float* masked = mask[quarter_of(key)] + token % kPlane;
-    // Position bias and mask of a key. The keys are a row of blocks: two columns, or half a quarter, from each to the next.
+    // Position bias and mask of a key. The keys are a row of blocks: from each to the next are two columns, or half a
+    // quarter.
     const auto bias = [&](int n, int s) __attribute__((always_inline)) {
       const Vector bias = load(from - n * 2 * kPlane + position_of_query(s * kLanes)) - offset[s];
       return kCut ? bias + load(masked + n / 2 * kPlane + s * kLanes % kPlane) : bias;

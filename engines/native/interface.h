@@ -29,8 +29,8 @@ typedef enum {
   CATCHLIGHT_PORTABLE = 1,
   CATCHLIGHT_AVX2 = 2,
   CATCHLIGHT_AVX512 = 3,
-  CATCHLIGHT_AVX2INT16 = 5,   // factors of products in layers are 16-bit integers, under the same condition
   CATCHLIGHT_AVX512BF16 = 4,  // factors of products in bfloat16, where a head has an even number of channels
+  CATCHLIGHT_AVX2INT16 = 5,   // factors of products as 16-bit integers, under the same condition
 } catchlight_instructions;
 
 // As SwinIRConfig in engines/config.py; the window is always 8.

@@ -8,8 +8,8 @@
 // convolution needs are whole vectors again (halo.h).
 //
 // What a product multiplies with weights is "factors": tiles too, but where the processor has products of bfloat16, a
-// lane holds two neighbouring channels in that format (vector.h), or as 16-bit integers where it has AVX2 only. Whatever
-// is added up stays in single precision, or is an exact sum of integers.
+// lane holds two neighbouring channels in that format (vector.h), or as 16-bit integers where it has AVX2 only. What is
+// added up stays in single precision, or is an exact sum of integers.
 //
 // A map is a tile for each window, windows row by row, images one after the other. In a shifted map, window (r, c)
 // covers rows 8r+4 to 8r+11 and columns 8c+4 to 8c+11 of the image, wrapping round at its end.
@@ -40,7 +40,7 @@ struct Matrix {
   int inputs;
   int outputs;
   int pack;  // inputs in a lane of factors: 1 float, or 2 of 16 bits
-  const float* scale;  // null, or where factors are integers: what the sum for each output (of each point) is multiplied by
+  const float* scale;  // null, or for integers: what the sum for each output (of each point) is multiplied by
 };
 
 // LayerNorm's gain and bias, a float for each channel.
@@ -65,8 +65,8 @@ struct Reading {
 struct Layer {
   Matrix qkv, proj, fc1, fc2;  // LayerNorm, 1/sqrt(head) and log2(e) are folded into them
   const float* position;       // [heads][kPosition], times log2(e)
-  // Where factors are integers, else null: what the products of q and k are multiplied by, for each head, and the hidden
-  // channels before they are rounded.
+  // Null, or for integers: what the products of q and k are multiplied by, for each head, and hidden channels before
+  // they are rounded.
   const float *logit_scale, *hidden_scale;
   int channels, heads;
   bool shifted;

@@ -142,8 +142,8 @@ CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
   return sum + a * b;
 }
 
-// A sum of products as floats: where they are integers, its lanes times scales[scale], plus `start`, with which all others
-// begin.
+// A sum of products as floats: where they are integers, its lanes times scales[scale], plus `start`, with which all
+// others begin.
 template <int kHeld>
 CATCHLIGHT_INLINE Vector first_sum(Vector start) {
   return kInteger<kHeld> ? Vector{} : start;

@@ -41,9 +41,9 @@ struct Linear {
   }
 };
 
-// Makes weights integers for inputs that are integers up to kLargestFactor; `length`: they are no longer than that
-// together, either. Every output gets the largest with which no sum overflows: it is at most the product of both lengths,
-// or the largest input times the sum of the weights. Returns what the sums must be multiplied by.
+// Makes weights integers for inputs that are integers up to kLargestFactor; `length`: as a vector, too, they are no
+// longer than that. Every output gets the largest with which no sum overflows: it is at most the product of both
+// lengths, or the largest input times the sum of the weights. Returns what the sums must be multiplied by.
 std::vector<double> rounded(Linear& linear, bool length) {
   std::vector<double> scale;
   for (int n = 0; n < linear.outputs; ++n) {
@@ -300,7 +300,7 @@ size_t Config::parameters() const {
 Weights::Weights(const Config& config, const float* from, const Kernels& kernels) : storage_(packed_size(config)) {
   Packer packer(from, storage_.data(), kernels.pack);
   const int c = config.channels, pack = kernels.pack;
-  // Between pixels and features single precision is kept instead of bfloat16: that is where rounding would be seen most.
+  // Between pixels and features single precision is kept, not bfloat16: that is where rounding would be seen most.
   const int outer = kernels.integer ? pack : 1;
   conv_first = packer.convolution(config.inputs(), c, outer, kernels.integer);
   patch_norm = packer.affine(c);

@@ -127,7 +127,8 @@ CATCHLIGHT_INLINE void multiply_points(const Matrix& matrix, const float* x, flo
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) {
           const int scale = (token + v * kLanes) / kPlane * matrix.outputs + first + n;
-          store(to + (first + n) * kStripTokens + v * kLanes, last_sum<kHeld>(sum[n][v], matrix.scale, scale, Vector{}));
+          const Vector total = last_sum<kHeld>(sum[n][v], matrix.scale, scale, Vector{});
+          store(to + (first + n) * kStripTokens + v * kLanes, total);
         }
       }
     });
@@ -136,7 +137,8 @@ CATCHLIGHT_INLINE void multiply_points(const Matrix& matrix, const float* x, flo
   }
 }
 
-// take(output, token, Vector) receives each vector of each output of A^T (products) A + bias; of integers, times *factor.
+// take(output, token, Vector) receives each vector of each output of A^T (products) A + bias; of integers, the products
+// are multiplied by *factor.
 template <int kHeld, class Take>
 CATCHLIGHT_INLINE void transform_outputs(const Matrix& matrix, float* products, const float* factor, Take take) {
   for (int n = 0; n < matrix.outputs; ++n) {

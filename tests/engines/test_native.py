@@ -24,7 +24,7 @@ from engines.swinir import SwinIR
 INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
 
 # How far those that round factors to 16 bits may be from the network.
-ROUNDED = {"avx2int16": 0.1 / 255, "avx512bf16": 1 / 255}
+ROUNDED = {"avx2int16": 0.25 / 255, "avx512bf16": 1 / 255}
 
 NETWORKS = {
     "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
