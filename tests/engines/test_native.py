@@ -169,6 +169,32 @@ def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructio
             check(engine, batch, expected, tolerance=5e-5)
 
 
+def test_sums_as_large_as_can_be_do_not_overflow(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    channels = checkpoint.config.embed_dim
+    furthest = np.full(channels, -1.0, np.float32)  # what a LayerNorm makes of one channel among zeros
+    furthest[0] = channels - 1
+    fill = {"conv_first.weight": 0, "norm1.weight": 1, "norm2.weight": 1, "patch_norm.weight": 1, "bias": 0}
+    fill |= {"proj.weight": 0.1, "fc2.weight": 0.1, "qkv.weight": furthest / 100, "fc1.weight": furthest / 100}
+    tensors = {name: tensor.copy() for name, tensor in checkpoint.tensors.items()}
+    for name, tensor in tensors.items():
+        for end, value in fill.items():
+            if name.endswith(end):
+                tensor[:] = value
+    tensors["conv_first.weight"][0] = 10
+    checkpoint = replace(checkpoint, tensors=tensors)
+    batch = noise(1, 16, 24, 3)
+    expected = eager(SwinIR.from_checkpoint(checkpoint), batch)
+
+    for each in instructions:
+        exact = np.full(expected.shape, np.nan, np.float32)
+        with NativeEngine(checkpoint, instructions=each) as engine:
+            engine._enhance(batch, exact)
+
+        # What overflows is as wrong as it is large; bfloat16 has steps of 1/256.
+        assert np.abs(exact - expected).max() < np.abs(expected).max() * (0.02 if each == "avx512bf16" else 1e-3)
+
+
 def test_threads_do_not_change_a_bit(network, instructions, noise):
     checkpoint, _ = network("U48")
     batch = noise(3, 33, 18, 9)
