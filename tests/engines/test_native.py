@@ -295,7 +295,10 @@ def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, in
     [
         ({"threads": -1}, "threads: expected 0 to 64, got -1"),
         ({"threads": 65}, "threads: expected 0 to 64, got 65"),
-        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, got 'mmx'"),
+        (
+            {"instructions": "mmx"},
+            "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, got 'mmx'",
+        ),
     ],
 )
 def test_options_that_do_not_exist_are_refused(network, options, message):
