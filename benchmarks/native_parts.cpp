@@ -1,6 +1,7 @@
-// Times the parts of the native engine's AVX-512 kernels alone, for one window: cycles of CPU time, best of many, beside
-// the multiply-adds that they cannot do without at one 512-bit multiply-add a cycle. Arguments: channels, heads,
-// unshuffle (1 or 2), and the processor's clock in GHz. Without -mavx512bf16: in single precision.
+// Times the parts of the native engine's kernels alone, for one window: cycles of CPU time, best of many, beside the
+// multiply-adds of whole vectors that they cannot do without. Arguments: channels, heads, unshuffle (1 or 2), and the
+// processor's clock in GHz. Without -mavx512bf16: in single precision. With -mavx2 -mfma alone: AVX2, in single
+// precision or with integers for factors (-DHELD=2).
 //
 //   g++ -std=c++17 -O3 -fno-math-errno -fno-trapping-math -w -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl
 //       -mavx512bf16 -mprefer-vector-width=512 -Iengines/native benchmarks/native_parts.cpp -o native_parts &&
@@ -17,6 +18,10 @@
 #include "layer.h"
 #include "memory.h"
 #include "pixels.h"
+
+#ifndef HELD
+#define HELD kPack
+#endif
 
 using namespace catchlight;
 
@@ -47,7 +52,7 @@ Matrix random_matrix(int inputs, int outputs, int points = 1, int pack = kPack) 
     bits = (bits & 0xffff0000) | bits >> 16;
     std::memcpy(weights + i, &bits, sizeof bits);
   }
-  return {weights, random_floats(outputs), inputs, outputs, pack};
+  return {weights, random_floats(outputs), inputs, outputs, pack, random_floats(outputs * points, 1e-9f)};
 }
 
 template <class F>
@@ -79,38 +84,43 @@ int main(int count, char** arguments) {
   float *from = random_floats(map), *to = random_floats(map), *scratch = random_floats(1 << 20);
   float *tile = random_floats(c * kTokens), *wide = random_floats(3 * c * kTokens), *result = random_floats(c * kTokens);
 
-  const Layer layer = {random_matrix(c, 3 * c), random_matrix(c, c), random_matrix(c, 2 * c), random_matrix(2 * c, c),
-                       random_floats(heads * kPosition), c, heads, true};
+  const Layer layer = {random_matrix(c, 3 * c, 1, HELD), random_matrix(c, c, 1, HELD),
+                       random_matrix(c, 2 * c, 1, HELD), random_matrix(2 * c, c, 1, HELD),
+                       random_floats(heads * kPosition), random_floats(heads, 1e-9f), random_floats(2 * c),
+                       c, heads, true};
   const auto keep = [&](int n, int token, const Vector(*rows)[kStrip]) __attribute__((always_inline)) {
-    for (int i = 0; i < kPack; ++i) {
+    for (int i = 0; i < HELD; ++i) {
       for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
     }
   };
-  const auto keep_normalized = [&](int n, int token, const Vector(&values)[kPack]) {
-    store(tile + n / kPack * kTokens + token, factors_of(values));
+  const auto keep_normalized = [&](int n, int token, const Vector(&values)[HELD]) {
+    store(tile + n / HELD * kTokens + token, factors_of(values));
   };
-  time_part("layer", 8 * linear + 512 * c, [&] { run_layer({&layer, grid, from, false, to}, window, scratch); });
+  time_part("layer", 8 * linear + 512 * c, [&] { run_layer<HELD>({&layer, grid, from, false, to}, window, scratch); });
   time_part("  realign", 0, [&] { realign_tile(from, grid, c, window, true, tile); });
-  time_part("  LayerNorm (of 2)", 0, [&] { normalize(from, c, keep_normalized); });
-  time_part("  qkv", 3 * linear, [&] { project(layer.qkv, tile, c, wide); });
-  time_part("  attention", 512 * c, [&] { attend(wide, c, heads, layer.position, {}, scratch, result); });
-  time_part("  fc1", 2 * linear, [&] { multiply(layer.fc1, tile, keep); });
-  time_part("  GELU", 0, [&] { activate(wide, 2 * c); });
+  time_part("  LayerNorm (of 2)", 0, [&] { normalize<HELD>(from, c, 1.f, keep_normalized); });
+  time_part("  qkv", 3 * linear, [&] { project<HELD>(layer.qkv, tile, c, wide); });
+  time_part("  attention", 512 * c, [&] { attend<HELD>(wide, layer, {}, scratch, result); });
+  time_part("  fc1", 2 * linear, [&] { multiply<HELD>(layer.fc1, tile, keep); });
+  time_part("  GELU", 0, [&] { activate<HELD>(wide, 2 * c, layer.hidden_scale); });
 
-  const Convolution convolution = {random_matrix(c, c, kPoints), grid, from, to, to, {}, nullptr};
+  const Convolution convolution = {random_matrix(c, c, kPoints, HELD), grid, from, to, to, {}, nullptr};
+  constexpr int kFloats = kInteger<HELD> ? 1 : HELD;  // integers are made afterwards
   const float* around[9];
   neighbours(from, grid, c, window, from, around);
   time_part("convolution", 9 * linear, [&] { convolve(convolution, window, scratch); });
-  time_part("  inputs", 0, [&] { transform_inputs<kPack>(around, c, scratch); });
+  time_part("  inputs", 0, [&] { transform_inputs<kFloats>(around, c, scratch); });
+  if (kInteger<HELD>) time_part("  rounding", 0, [&] { round_inputs<HELD>(c, scratch, result); });
   time_part("  products", 4 * linear, [&] {
-    multiply_points<kPack>(convolution.matrix, scratch, scratch + c * kHalo);
+    multiply_points<HELD>(convolution.matrix, scratch, scratch + c * kHalo);
   });
   time_part("  outputs", 0, [&] {
-    transform_outputs(convolution.matrix, scratch, [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); });
+    const auto keep_output = [&](int n, int token, Vector v) { store(tile + n * kTokens + token, v); };
+    transform_outputs<HELD>(convolution.matrix, scratch, result, keep_output);
   });
 
   std::vector<uint8_t> pixels(48 * 64 * 9, 100), output(96 * 128 * 3);
-  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints, 1);
+  const Matrix up = random_matrix(c, 12 * fold * fold, kPoints, kInteger<HELD> ? HELD : 1);
   float* planes = random_floats(map * 36);
   time_part("read, three frames", 0, [&] { read({pixels.data(), 48, 64, 9, fold, grid, planes}, window); });
   time_part("write, x2", 9 * linear * 12 * fold * fold / c, [&] {

@@ -13,7 +13,7 @@
 namespace catchlight {
 namespace {
 
-constexpr int kKeys = 4;  // keys that a register tile of logits holds
+constexpr int kKeys = 4;  // keys that a register tile of logits holds: a row of blocks
 constexpr float kMasked = -144.269504f;  // -100 in units of log2(e)
 
 // Softmax without subtracting the highest logit first is exact while the sum of the weights lies between these: nothing
@@ -51,48 +51,74 @@ CATCHLIGHT_INLINE void fill_mask(Cut cut, float (&mask)[4][kPlane]) {
   }
 }
 
-// One head for one strip of queries: q and k are factors [head channels / kPack][64], q scaled by
-// log2(e) / sqrt(head channels); v is factors [head channels][64 / kPack].
-template <bool kCut>
+// Numbers in a lane of the factors that weights are multiplied by: they may be as large as floats can be, so that
+// integers do not do.
+template <int kHeld>
+constexpr int kValues = kInteger<kHeld> ? 1 : kHeld;
+
+// One head for one strip of queries: q and k are factors [head channels / kHeld][64], q scaled by
+// log2(e) / sqrt(head channels); v is factors [head channels][64 / kValues].
+template <int kHeld, bool kCut>
 struct Head {
   const float *q, *k, *v;
   int size;
+  const float* scales;  // for each head, of the products of q and k, where they are integers
+  int head;
   const float* position;
   const float (&mask)[4][kPlane];
   int token;  // the first query
 
   // Logits of kKeys keys, less `offset`.
   CATCHLIGHT_INLINE void logits_of(int key, const Vector (&offset)[kStrip], Vector (&logits)[kKeys][kStrip]) const {
+    const float* from = position_of_key(position, key) + position_of_query(token);
+    const float* masked = mask[quarter_of(key)] + token % kPlane;
+    // Position bias and mask of a key. The keys are a row of blocks: from each to the next are two columns, or half a
+    // quarter.
+    const auto bias = [&](int n, int s) __attribute__((always_inline)) {
+      const Vector bias = load(from - n * 2 * kPlane + position_of_query(s * kLanes)) - offset[s];
+      return kCut ? bias + load(masked + n / 2 * kPlane + s * kLanes % kPlane) : bias;
+    };
     CATCHLIGHT_UNROLL
     for (int n = 0; n < kKeys; ++n) {
-      const float* from = position_of_key(position, key + n) + position_of_query(token);
-      const float* masked = mask[quarter_of(key + n)] + token % kPlane;
+      CATCHLIGHT_UNROLL
+      for (int s = 0; s < kStrip; ++s) logits[n][s] = first_sum<kHeld>(bias(n, s));
+    }
+    accumulate<kHeld, kKeys, 1, kTokens>(logits, k + key, q + token, kTokens, size / kHeld);
+    CATCHLIGHT_UNROLL
+    for (int n = 0; kInteger<kHeld> && n < kKeys; ++n) {
       CATCHLIGHT_UNROLL
       for (int s = 0; s < kStrip; ++s) {
-        logits[n][s] = load(from + position_of_query(s * kLanes)) - offset[s];
-        if (kCut) logits[n][s] += load(masked + s * kLanes % kPlane);
+        logits[n][s] = last_sum<kHeld>(logits[n][s], scales, head, bias(n, s));
       }
     }
-    accumulate<kKeys, 1, kTokens>(logits, k + key, q + token, kTokens, size / kPack);
   }
 
-  // weights = 2^(logits - offset), factors [64 / kPack][kStripTokens], and their sums.
+  // weights = 2^(logits - offset), factors [64 / kValues][kStripTokens], and their sums.
   CATCHLIGHT_INLINE void weigh(const Vector (&offset)[kStrip], float* weights, Vector (&total)[kStrip]) const {
+    constexpr int kTogether = kValues<kHeld>;
     for (int s = 0; s < kStrip; ++s) total[s] = Vector{};
     for (int key = 0; key < kTokens; key += kKeys) {
       Vector logits[kKeys][kStrip];
       logits_of(key, offset, logits);
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < kKeys; n += kPack) {
+      for (int first = 0; first < kKeys / kTogether * kStrip; first += kAbreast) {
+        Vector weight[kTogether][kAbreast];
         CATCHLIGHT_UNROLL
-        for (int s = 0; s < kStrip; ++s) {
-          Vector weight[kPack];
+        for (int i = 0; i < kTogether; ++i) {
           CATCHLIGHT_UNROLL
-          for (int i = 0; i < kPack; ++i) {
-            weight[i] = exp2(logits[n + i][s]);
-            total[s] += weight[i];
+          for (int a = 0; a < kAbreast; ++a) {
+            weight[i][a] = logits[(first + a) / kStrip * kTogether + i][(first + a) % kStrip];
           }
-          store(weights + (key + n) / kPack * kStripTokens + s * kLanes, factors_of(weight));
+          exp2<kHeld>(weight[i]);
+          CATCHLIGHT_UNROLL
+          for (int a = 0; a < kAbreast; ++a) total[(first + a) % kStrip] += weight[i][a];
+        }
+        CATCHLIGHT_UNROLL
+        for (int a = 0; a < kAbreast; ++a) {
+          Vector values[kTogether];
+          CATCHLIGHT_UNROLL
+          for (int i = 0; i < kTogether; ++i) values[i] = weight[i][a];
+          store(weights + key / kTogether * kStripTokens + (first + a) * kLanes, factors_of(values));
         }
       }
     }
@@ -110,7 +136,7 @@ struct Head {
     }
   }
 
-  // weights: scratch of [64][kStripTokens]; to: factors [head channels / kPack][64].
+  // weights: scratch of [64][kStripTokens]; to: factors [head channels / kHeld][64].
   CATCHLIGHT_INLINE void attend(float* weights, float* to) const {
     Vector total[kStrip];
     weigh({}, weights, total);
@@ -120,52 +146,54 @@ struct Head {
       weigh(offset, weights, total);
     }
     for (int s = 0; s < kStrip; ++s) total[s] = 1.f / total[s];
-    for_each_block<kPack>(size, [&](auto block, int first) __attribute__((always_inline)) {
+    for_each_block<kHeld>(size, [&](auto block, int first) __attribute__((always_inline)) {
       constexpr int outputs = decltype(block)::value;
       Vector sum[outputs][kStrip] = {};
-      constexpr int kLength = kTokens / kPack;
-      accumulate<outputs, kLength, 1>(sum, v + first * kLength, weights, kStripTokens, kLength);
+      constexpr int kLength = kTokens / kValues<kHeld>;
+      accumulate<kValues<kHeld>, outputs, kLength, 1>(sum, v + first * kLength, weights, kStripTokens, kLength);
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
         for (int s = 0; s < kStrip; ++s) sum[n][s] *= total[s];
       }
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < outputs; n += kPack) store_factors(to, first + n, token, sum + n);
+      for (int n = 0; n < outputs; n += kHeld) store_factors<kHeld>(to, first + n, token, sum + n);
     });
   }
 };
 
 // The three factors of attention, as Head takes them, one after the other.
+template <int kHeld>
 CATCHLIGHT_INLINE void project(const Matrix& qkv, const float* x, int channels, float* to) {
-  float* v = to + 2 * channels * (kTokens / kPack);
-  multiply(qkv, x, [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
+  float* v = to + 2 * channels * (kTokens / kHeld);
+  multiply<kHeld>(qkv, x, [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
     if (n < 2 * channels) {
-      store_factors(to, n, token, rows);
+      store_factors<kHeld>(to, n, token, rows);
     } else {
       CATCHLIGHT_UNROLL
-      for (int i = 0; i < kPack; ++i) {
-        store_tokens(v + ((n + i - 2 * channels) * kTokens + token) / kPack, rows[i]);
+      for (int i = 0; i < kHeld; ++i) {
+        store_tokens<kValues<kHeld>>(v + ((n + i - 2 * channels) * kTokens + token) / kValues<kHeld>, rows[i]);
       }
     }
   });
 }
 
-// qkv: from project(); to: factors [channels / kPack][64]; weights: scratch of 64 * kStripTokens floats.
-CATCHLIGHT_INLINE void attend(const float* qkv, int channels, int heads, const float* position, Cut cut,
-                              float* weights, float* to) {
+// qkv: from project(); to: factors [channels / kHeld][64]; weights: scratch of 64 * kStripTokens floats.
+template <int kHeld>
+CATCHLIGHT_INLINE void attend(const float* qkv, const Layer& layer, Cut cut, float* weights, float* to) {
   float mask[4][kPlane];
   fill_mask(cut, mask);
-  const int size = channels / heads, step = size * (kTokens / kPack);
-  for (int h = 0; h < heads; ++h, qkv += step, to += step, position += kPosition) {
-    const float *q = qkv, *k = q + heads * step, *v = k + heads * step;
+  const int size = layer.channels / layer.heads, step = size * (kTokens / kHeld);
+  const float *q = qkv, *k = q + layer.heads * step, *v = k + layer.heads * step, *position = layer.position;
+  for (int h = 0; h < layer.heads; ++h) {
     for (int token = 0; token < kTokens; token += kStripTokens) {
       if (cut.rows || cut.columns) {
-        Head<true>{q, k, v, size, position, mask, token}.attend(weights, to);
+        Head<kHeld, true>{q, k, v, size, layer.logit_scale, h, position, mask, token}.attend(weights, to);
       } else {
-        Head<false>{q, k, v, size, position, mask, token}.attend(weights, to);
+        Head<kHeld, false>{q, k, v, size, layer.logit_scale, h, position, mask, token}.attend(weights, to);
       }
     }
+    q += step, k += step, v += size * (kTokens / kValues<kHeld>), to += step, position += kPosition;
   }
 }
 

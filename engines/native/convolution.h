@@ -20,7 +20,7 @@ CATCHLIGHT_INLINE void convolve_packed(const Convolution& call, int window, floa
   if (call.normalized) {
     const Affine norm = call.norm;
     float* normalized = call.normalized + tile;
-    normalize(to, call.matrix.outputs, [&](int c, int token, const Vector (&values)[kPack]) {
+    normalize<kPack>(to, call.matrix.outputs, 1.f, [&](int c, int token, const Vector (&values)[kPack]) {
       for (int i = 0; i < kPack; ++i) {
         store(normalized + (c + i) * kTokens + token, values[i] * norm.gain[c + i] + norm.bias[c + i]);
       }
@@ -32,7 +32,7 @@ void convolve(const Convolution& call, int window, float* scratch) {
   if (call.matrix.pack == 1) {
     convolve_packed<1>(call, window, scratch);
   } else {
-    convolve_packed<kPack>(call, window, scratch);
+    convolve_packed<kMostHeld>(call, window, scratch);
   }
 }
 

@@ -23,40 +23,81 @@ constexpr float kBump[] = {
     -0.091165375f, 0.12855164f, 0.00677323523f, -0.0244762725f,
 };
 #endif
+// For what integers are made of.
+constexpr float kShortPower[] = {0.999999261f, 0.693121815f, 0.240247448f, 0.0559178616f, 0.00957010195f};
+constexpr float kShortBumpEnd = 4.5f;
+constexpr float kShortBump[] = {
+    0.027497134f, -0.133039506f, 0.246592398f, -0.14721581f, -0.202968311f,
+    0.434781386f, -0.204907129f, -0.176315031f, 0.176380274f, 0.0217824952f, -0.0425867217f,
+};
 
-template <int kCount>
-CATCHLIGHT_INLINE Vector polynomial(const float (&coefficients)[kCount], Vector x) {
-  Vector sum = broadcast(coefficients[kCount - 1]);
+// All functions work in place on several vectors, step by step: an operation waits for the one before it in the same
+// vector, and the processor has others to do meanwhile.
+template <int kTerms, int kCount>
+CATCHLIGHT_INLINE void polynomial(const float (&coefficients)[kTerms], const Vector (&x)[kCount],
+                                  Vector (&sum)[kCount]) {
   CATCHLIGHT_UNROLL
-  for (int i = kCount - 2; i >= 0; --i) sum = coefficients[i] + x * sum;
-  return sum;
+  for (int v = 0; v < kCount; ++v) sum[v] = held(coefficients[kTerms - 1]);
+  CATCHLIGHT_UNROLL
+  for (int i = kTerms - 2; i >= 0; --i) {
+    const Vector c = held(coefficients[i]);
+    CATCHLIGHT_UNROLL
+    for (int v = 0; v < kCount; ++v) sum[v] = c + x[v] * sum[v];
+  }
 }
 
-// 2^x to a relative 8e-8, or 8e-5 before it is rounded to bfloat16. Above 127 it is infinite or some number beyond
-// 2^126, below -126 some number below 2^-125.
-CATCHLIGHT_INLINE Vector exp2(Vector x) {
+// 2^x to a relative 8e-8, 3e-6 among integers, or 8e-5 before it is rounded to bfloat16. Above 127 it is infinite or
+// some number beyond 2^126, below -126 some number below 2^-125.
+template <int kHeld, int kCount>
+CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
+  Vector whole[kCount], p[kCount];
 #if defined(__AVX512F__)
-  const Vector whole = (Vector)_mm512_roundscale_ps((__m512)x, 0);
-  const Vector f = x - whole;
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) {
+    whole[v] = (Vector)_mm512_roundscale_ps((__m512)x[v], 0);
+    x[v] -= whole[v];
+  }
 #else
-  constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which then lies in the low bits
-  x = smaller(larger(x, broadcast(-126.f)), broadcast(127.f));
-  const Vector shifted = x + kRound;
-  const Vector f = x - (shifted - kRound);  // -0.5 to 0.5
+  const Vector lowest = held(-126.f), highest = held(127.f);
+  const Vector round = held(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer, which then lies in the low bits
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) x[v] = smaller(larger(x[v], lowest), highest);
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) {
+    whole[v] = x[v] + round;
+    x[v] -= whole[v] - round;  // -0.5 to 0.5
+  }
 #endif
-  const Vector p = polynomial(kPower, f);
+  if constexpr (kInteger<kHeld>) {
+    polynomial(kShortPower, x, p);
+  } else {
+    polynomial(kPower, x, p);
+  }
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) {
 #if defined(__AVX512F__)
-  return (Vector)_mm512_scalef_ps((__m512)p, (__m512)whole);
+    x[v] = (Vector)_mm512_scalef_ps((__m512)p[v], (__m512)whole[v]);
 #else
-  return (Vector)((Integers)p + ((Integers)shifted << 23));
+    x[v] = (Vector)((Integers)p[v] + ((Integers)whole[v] << 23));
 #endif
+  }
 }
 
-// x * Phi(x) to an absolute 1.5e-6, or 1.3e-4 before it is rounded to bfloat16: max(x, 0) less the
-// bump |x| * Phi(-|x|), which is gone beyond kBumpEnd.
-CATCHLIGHT_INLINE Vector gelu(Vector x) {
-  const Vector t = smaller(magnitude(x) * (2.f / kBumpEnd) - 1.f, broadcast(1.f));
-  return larger(x, Vector{}) - polynomial(kBump, t);
+// x * Phi(x) to an absolute 1.5e-6, 1.6e-5 before it is rounded to an integer, or 1.3e-4 to bfloat16: max(x, 0) less
+// the bump |x| * Phi(-|x|), which is gone beyond its end.
+template <int kHeld, int kCount>
+CATCHLIGHT_INLINE void gelu(Vector (&x)[kCount]) {
+  constexpr float kEnd = kInteger<kHeld> ? kShortBumpEnd : kBumpEnd;
+  Vector t[kCount], bump[kCount];
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) t[v] = smaller(magnitude(x[v]) * (2.f / kEnd) - 1.f, broadcast(1.f));
+  if constexpr (kInteger<kHeld>) {
+    polynomial(kShortBump, t, bump);
+  } else {
+    polynomial(kBump, t, bump);
+  }
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kCount; ++v) x[v] = larger(x[v], Vector{}) - bump[v];
 }
 
 }  // namespace

@@ -54,24 +54,46 @@ CATCHLIGHT_INLINE void planes_around(const float* const (&around)[9], int channe
 
 #else
 
+// Rows of blocks of one parity, one or two, from the tile in the middle of three on; rows -1 and 4 lie in the others.
+CATCHLIGHT_INLINE Vector rows_of(const float* const* column, size_t at, int row) {
+  const auto quad = [=](int i) __attribute__((always_inline)) {
+    return load_as<Quad>(column[i < 0 ? 0 : i > 3 ? 6 : 3] + at + (i + 4) % 4 * 4);
+  };
+#if defined(__AVX2__)
+  if (row >= 0 && row < 3) return load(column[3] + at + row * 4);
+  return (Vector)_mm256_set_m128((__m128)quad(row + 1), (__m128)quad(row));
+#else
+  return quad(row);
+#endif
+}
+
+// Every row of blocks moved by a block, the one that comes in from the other tile.
+CATCHLIGHT_INLINE Vector from_left(Vector left, Vector here) {
+#if defined(__AVX2__)
+  return shuffle<3, 8, 9, 10, 7, 12, 13, 14>(left, here);
+#else
+  return shuffle<3, 4, 5, 6>(left, here);
+#endif
+}
+CATCHLIGHT_INLINE Vector from_right(Vector here, Vector right) {
+#if defined(__AVX2__)
+  return shuffle<1, 2, 3, 8, 5, 6, 7, 12>(here, right);
+#else
+  return shuffle<1, 2, 3, 4>(here, right);
+#endif
+}
+
 // All planes of a channel for the blocks of one vector, `block` the first: a row of blocks or two.
 CATCHLIGHT_INLINE void planes_around(const float* const (&around)[9], int channel, int block, Vector (&d)[kPoints]) {
   CATCHLIGHT_UNROLL
   for (int a = 0; a < kPatch; ++a) {
-    const int parity = a % 2 ? 0 : 2, rows = a == 0 ? -1 : a == 3 ? 1 : 0;
-    float joined[kPatch][kLanes];
-    for (int i = 0; i < kLanes; i += 4) {
-      const int source = (block + i) / 4 + rows;  // -1 and 4 lie in the neighbours
-      const float* const* row = around + (source < 0 ? 0 : source > 3 ? 6 : 3);
-      const size_t even = channel * kTokens + parity * kPlane + (source + 4) % 4 * 4, odd = even + kPlane;
-      const Quad left = load_as<Quad>(row[0] + odd), right = load_as<Quad>(row[2] + even);
-      const Quad here_even = load_as<Quad>(row[1] + even), here_odd = load_as<Quad>(row[1] + odd);
-      store(joined[0] + i, shuffle<3, 4, 5, 6>(left, here_odd));
-      store(joined[1] + i, here_even);
-      store(joined[2] + i, here_odd);
-      store(joined[3] + i, shuffle<1, 2, 3, 4>(here_even, right));
-    }
-    for (int b = 0; b < kPatch; ++b) d[a * kPatch + b] = load(joined[b]);
+    const int row = block / 4 + (a == 0 ? -1 : a == 3 ? 1 : 0);
+    const size_t even = channel * kTokens + (a % 2 ? 0 : 2) * kPlane, odd = even + kPlane;
+    const Vector here_even = rows_of(around + 1, even, row), here_odd = rows_of(around + 1, odd, row);
+    d[a * kPatch] = from_left(rows_of(around, odd, row), here_odd);
+    d[a * kPatch + 1] = here_even;
+    d[a * kPatch + 2] = here_odd;
+    d[a * kPatch + 3] = from_right(here_even, rows_of(around + 2, even, row));
   }
 }
 

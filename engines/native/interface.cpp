@@ -55,6 +55,9 @@ const Kernels* find_kernels(int32_t instructions, bool odd) {
   if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
     return &catchlight::kKernelsAvx512;
   }
+  if (avx2 && (instructions == CATCHLIGHT_AVX2INT16 || instructions == CATCHLIGHT_AUTO)) {
+    return odd ? &catchlight::kKernelsAvx2 : &catchlight::kKernelsAvx2Int16;
+  }
   if (avx2 && (instructions == CATCHLIGHT_AVX2 || instructions == CATCHLIGHT_AUTO)) return &catchlight::kKernelsAvx2;
 #endif
   if (instructions == CATCHLIGHT_PORTABLE || instructions == CATCHLIGHT_AUTO) return &catchlight::kKernelsPortable;
@@ -84,7 +87,7 @@ int32_t catchlight_supports(int32_t instructions) { return find_kernels(instruct
 int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count, int32_t threads,
                           int32_t instructions, catchlight_engine** engine) {
   if (config == nullptr || weights == nullptr || engine == nullptr || !valid(*config) ||
-      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX512BF16)) {
+      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX2INT16)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
   const Kernels* kernels = find_kernels(instructions, config->embed_dim / config->heads % 2 != 0);

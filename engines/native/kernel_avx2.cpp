@@ -2,3 +2,9 @@
 #define CATCHLIGHT_KERNELS kKernelsAvx2
 #define CATCHLIGHT_KERNELS_NAME "avx2"
 #include "kernels_of_unit.h"
+
+namespace catchlight {
+
+extern const Kernels kKernelsAvx2Int16 = {"avx2int16", 2, true, read, run_layer<2>, realign, convolve, write};
+
+}  // namespace catchlight

@@ -8,7 +8,8 @@
 // convolution needs are whole vectors again (halo.h).
 //
 // What a product multiplies with weights is "factors": tiles too, but where the processor has products of bfloat16, a
-// lane holds two neighbouring channels in that format (vector.h). Whatever is added up stays in single precision.
+// lane holds two neighbouring channels in that format (vector.h), or as 16-bit integers where it has AVX2 only. What is
+// added up stays in single precision, or is an exact sum of integers.
 //
 // A map is a tile for each window, windows row by row, images one after the other. In a shifted map, window (r, c)
 // covers rows 8r+4 to 8r+11 and columns 8c+4 to 8c+11 of the image, wrapping round at its end.
@@ -23,6 +24,7 @@ constexpr int kWindow = 8;
 constexpr int kTokens = kWindow * kWindow;
 constexpr int kPlane = 16;  // tokens of one parity: 4x4 blocks
 constexpr int kHalo = 256;  // floats of a channel, transformed for a 3x3 convolution (winograd.h)
+constexpr float kLargestFactor = 32767.f;  // of those that are integers
 constexpr int kBlock = 6;   // output channels that a kernel holds in registers
 
 // Position biases of one head: a vector of kPlane for each of the 9x9 offsets (attention.h).
@@ -37,7 +39,8 @@ struct Matrix {
   const float* bias;
   int inputs;
   int outputs;
-  int pack;  // inputs in a lane of factors: 1 float, or 2 in bfloat16
+  int pack;  // inputs in a lane of factors: 1 float, or 2 of 16 bits
+  const float* scale;  // null, or for integers: what the sum for each output (of each point) is multiplied by
 };
 
 // LayerNorm's gain and bias, a float for each channel.
@@ -62,6 +65,9 @@ struct Reading {
 struct Layer {
   Matrix qkv, proj, fc1, fc2;  // LayerNorm, 1/sqrt(head) and log2(e) are folded into them
   const float* position;       // [heads][kPosition], times log2(e)
+  // Null, or for integers: what the products of q and k are multiplied by, for each head, and hidden channels before
+  // they are rounded.
+  const float *logit_scale, *hidden_scale;
   int channels, heads;
   bool shifted;
 };
@@ -107,7 +113,8 @@ struct Writing {
 // Each function works on one window, given by its index in the map, with scratch of its thread's own.
 struct Kernels {
   const char* name;
-  int pack;  // what Matrix::pack must be, but for the first and last convolution of a network, where it is 1
+  int pack;  // what Matrix::pack must be; bfloat16: but for the first and last convolution of a network, where it is 1
+  bool integer;  // factors are integers
   void (*read)(const Reading&, int window);
   void (*layer)(const LayerCall&, int window, float* scratch);
   void (*realign)(const Realigning&, int window);
@@ -118,6 +125,7 @@ struct Kernels {
 extern const Kernels kKernelsPortable;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvx2Int16;
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512Bf16;
 #endif

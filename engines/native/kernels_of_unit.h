@@ -5,6 +5,8 @@
 
 namespace catchlight {
 
-extern const Kernels CATCHLIGHT_KERNELS = {CATCHLIGHT_KERNELS_NAME, kPack, read, run_layer, realign, convolve, write};
+extern const Kernels CATCHLIGHT_KERNELS = {
+    CATCHLIGHT_KERNELS_NAME, kPack, false, read, run_layer<kPack>, realign, convolve, write,
+};
 
 }  // namespace catchlight

@@ -8,17 +8,31 @@
 namespace catchlight {
 namespace {
 
-// GELU in place: floats [channels][64] to factors.
-CATCHLIGHT_INLINE void activate(float* wide, int channels) {
-  for (int n = 0; n < channels; n += kPack) {
-    for (int token = 0; token < kTokens; token += kLanes) {
-      Vector values[kPack];
-      for (int i = 0; i < kPack; ++i) values[i] = gelu(load(wide + (n + i) * kTokens + token));
-      store(wide + n / kPack * kTokens + token, factors_of(values));
+// GELU in place: floats [channels][64] to factors, integers times the `scale` of their channel.
+template <int kHeld>
+CATCHLIGHT_INLINE void activate(float* wide, int channels, const float* scale) {
+  for (int n = 0; n < channels; n += kHeld) {
+    for (int token = 0; token < kTokens; token += kLanes * kAbreast) {
+      Vector rows[kHeld][kAbreast];
+      CATCHLIGHT_UNROLL
+      for (int i = 0; i < kHeld; ++i) {
+        CATCHLIGHT_UNROLL
+        for (int v = 0; v < kAbreast; ++v) rows[i][v] = load(wide + (n + i) * kTokens + token + v * kLanes);
+        gelu<kHeld>(rows[i]);
+        CATCHLIGHT_UNROLL
+        for (int v = 0; kInteger<kHeld> && v < kAbreast; ++v) rows[i][v] *= broadcast(scale[n + i]);
+      }
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kAbreast; ++v) {
+        Vector values[kHeld];
+        for (int i = 0; i < kHeld; ++i) values[i] = rows[i][v];
+        store(wide + n / kHeld * kTokens + token + v * kLanes, factors_of(values));
+      }
     }
   }
 }
 
+template <int kHeld>
 void run_layer(const LayerCall& call, int window, float* scratch) {
   const Layer& layer = *call.layer;
   const int channels = layer.channels;
@@ -30,13 +44,13 @@ void run_layer(const LayerCall& call, int window, float* scratch) {
     realign_tile(call.from, call.grid, channels, window, layer.shifted, to);
     x = to;
   }
-  const auto keep_normalized = [&](int c, int token, const Vector (&values)[kPack]) __attribute__((always_inline)) {
-    store(y + c / kPack * kTokens + token, factors_of(values));
+  const auto keep_normalized = [&](int c, int token, const Vector (&values)[kHeld]) __attribute__((always_inline)) {
+    store(y + c / kHeld * kTokens + token, factors_of(values));
   };
   const auto add_to = [&](const float* residual) __attribute__((always_inline)) {
     return [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
       CATCHLIGHT_UNROLL
-      for (int i = 0; i < kPack; ++i) {
+      for (int i = 0; i < kHeld; ++i) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) {
           const int at = (n + i) * kTokens + token + v * kLanes;
@@ -46,23 +60,24 @@ void run_layer(const LayerCall& call, int window, float* scratch) {
     };
   };
 
-  normalize(x, channels, keep_normalized);
-  project(layer.qkv, y, channels, wide);
+  const float factor = kInteger<kHeld> ? kLargestFactor / __builtin_sqrtf((float)channels) : 1.f;
+  normalize<kHeld>(x, channels, factor, keep_normalized);
+  project<kHeld>(layer.qkv, y, channels, wide);
   const Place at = place_of(call.grid, window);
   const Cut cut = {layer.shifted && at.row == call.grid.rows - 1, layer.shifted && at.column == call.grid.columns - 1};
-  attend(wide, channels, layer.heads, layer.position, cut, weights, y);
-  multiply(layer.proj, y, add_to(x));
+  attend<kHeld>(wide, layer, cut, weights, y);
+  multiply<kHeld>(layer.proj, y, add_to(x));
 
-  normalize(to, channels, keep_normalized);
-  multiply(layer.fc1, y, [&](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
+  normalize<kHeld>(to, channels, factor, keep_normalized);
+  multiply<kHeld>(layer.fc1, y, [&](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
     CATCHLIGHT_UNROLL
-    for (int i = 0; i < kPack; ++i) {
+    for (int i = 0; i < kHeld; ++i) {
       CATCHLIGHT_UNROLL
       for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
     }
   });
-  activate(wide, layer.fc1.outputs);
-  multiply(layer.fc2, wide, add_to(to));
+  activate<kHeld>(wide, layer.fc1.outputs, layer.hidden_scale);
+  multiply<kHeld>(layer.fc2, wide, add_to(to));
 }
 
 }  // namespace

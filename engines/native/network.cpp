@@ -25,7 +25,7 @@ int windows_of(const Grid& grid) { return grid.images * grid.rows * grid.columns
 Network::Network(const Config& config, const float* weights, int threads, const Kernels& kernels)
     : config_(config),
       kernels_(kernels),
-      weights_(config, weights, kernels.pack),
+      weights_(config, weights, kernels),
       scratch_size_(scratch_floats(config)),
       scratch_(scratch_size_ * threads),
       pool_(threads) {}

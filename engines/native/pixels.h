@@ -69,10 +69,15 @@ void write(const Writing& call, int window, float* scratch) {
   const Place at = place_of(call.grid, window);
   const int scale = call.scale, fold = call.unshuffle, odd = fold - 1, shuffle = scale * fold, side = kWindow * fold;
   float* residual = scratch;
-  convolve_window<1>(call.matrix, call.from, call.grid, window, residual + (size_t)call.matrix.outputs * kTokens,
-                  [&](int n, int token, Vector value) __attribute__((always_inline)) {
-                    store(residual + n * kTokens + token, value);
-                  });
+  const auto keep = [&](int n, int token, Vector value) __attribute__((always_inline)) {
+    store(residual + n * kTokens + token, value);
+  };
+  float* rest = residual + (size_t)call.matrix.outputs * kTokens;
+  if (kInteger<2> && call.matrix.pack == 2) {
+    convolve_window<kMostHeld>(call.matrix, call.from, call.grid, window, rest, keep);
+  } else {
+    convolve_window<1>(call.matrix, call.from, call.grid, window, rest, keep);
+  }
 
   float weights[kMaxScale][kCubicTaps];
   constexpr int kRow = kWindow * kMaxFold * 3;

@@ -7,7 +7,7 @@ namespace catchlight {
 namespace {
 
 // sum[n][v] += weights[n * kOutputStep + k * kInputStep] * x[k * stride + v * kLanes] for every lane of factors k.
-template <int kOutputs, int kOutputStep, int kInputStep>
+template <int kHeld, int kOutputs, int kOutputStep, int kInputStep>
 CATCHLIGHT_INLINE void accumulate(Vector (&sum)[kOutputs][kStrip], const float* weights, const float* x, int stride,
                                   int inputs) {
   for (int k = 0; k < inputs; ++k, x += stride, weights += kInputStep) {
@@ -16,9 +16,9 @@ CATCHLIGHT_INLINE void accumulate(Vector (&sum)[kOutputs][kStrip], const float* 
     for (int v = 0; v < kStrip; ++v) in[v] = load(x + v * kLanes);
     CATCHLIGHT_UNROLL
     for (int n = 0; n < kOutputs; ++n) {
-      const Vector weight = broadcast_factors(weights + n * kOutputStep);
+      const Vector weight = broadcast_factors<kHeld>(weights + n * kOutputStep);
       CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) sum[n][v] = multiply_add(sum[n][v], in[v], weight);
+      for (int v = 0; v < kStrip; ++v) sum[n][v] = multiply_add<kHeld>(sum[n][v], in[v], weight);
     }
   }
 }
@@ -60,22 +60,23 @@ CATCHLIGHT_INLINE void for_each_block(int outputs, F f) {
   }
 }
 
-// Stores kPack channels from `channel` on, one strip of tokens, as factors: [channels / kPack][64].
+// Stores kHeld channels from `channel` on, one strip of tokens, as factors: [channels / kHeld][64].
+template <int kHeld>
 CATCHLIGHT_INLINE void store_factors(float* to, int channel, int token, const Vector (*rows)[kStrip]) {
   CATCHLIGHT_UNROLL
   for (int v = 0; v < kStrip; ++v) {
-    Vector values[kPack];
+    Vector values[kHeld];
     CATCHLIGHT_UNROLL
-    for (int i = 0; i < kPack; ++i) values[i] = rows[i][v];
-    store(to + channel / kPack * kTokens + token + v * kLanes, factors_of(values));
+    for (int i = 0; i < kHeld; ++i) values[i] = rows[i][v];
+    store(to + channel / kHeld * kTokens + token + v * kLanes, factors_of(values));
   }
 }
 
-// W x + b for a tile x of factors; take(output, token, rows) receives a strip of each of kPack outputs.
-template <class Take>
+// W x + b for a tile x of factors; take(output, token, rows) receives a strip of each of kHeld outputs.
+template <int kHeld, class Take>
 CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take) {
-  const int inputs = lanes_for<kPack>(matrix.inputs);
-  for_each_block<kPack>(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
+  const int inputs = lanes_for<kHeld>(matrix.inputs);
+  for_each_block<kHeld>(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
     constexpr int outputs = decltype(size)::value;
     const float* weights = matrix.weights + (size_t)first * inputs;
     for (int token = 0; token < kTokens; token += kStripTokens) {
@@ -83,11 +84,18 @@ CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take)
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
-        for (int v = 0; v < kStrip; ++v) sum[n][v] = broadcast(matrix.bias[first + n]);
+        for (int v = 0; v < kStrip; ++v) sum[n][v] = first_sum<kHeld>(broadcast(matrix.bias[first + n]));
       }
-      accumulate<outputs, 1, outputs>(sum, weights, x + token, kTokens, inputs);
+      accumulate<kHeld, outputs, 1, outputs>(sum, weights, x + token, kTokens, inputs);
       CATCHLIGHT_UNROLL
-      for (int n = 0; n < outputs; n += kPack) take(first + n, token, sum + n);
+      for (int n = 0; kInteger<kHeld> && n < outputs; ++n) {
+        CATCHLIGHT_UNROLL
+        for (int v = 0; v < kStrip; ++v) {
+          sum[n][v] = last_sum<kHeld>(sum[n][v], matrix.scale, first + n, broadcast(matrix.bias[first + n]));
+        }
+      }
+      CATCHLIGHT_UNROLL
+      for (int n = 0; n < outputs; n += kHeld) take(first + n, token, sum + n);
     }
   });
 }

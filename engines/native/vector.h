@@ -19,13 +19,22 @@
 namespace catchlight {
 namespace {
 
-// Numbers that one lane of a product's factors holds: one float, or two neighbours in bfloat16 whose products are
-// summed in single precision (AVX-512 BF16: twice as many multiplications in the same time).
+// Numbers that one lane of a product's factors holds, kHeld below: one float, or two neighbours of 16 bits each. In
+// bfloat16 their products are summed in single precision (AVX-512 BF16: twice as many multiplications in the same
+// time), as integers exactly (AVX2: 1.5 times as many; weights.cpp makes sure that no sum overflows).
 #if defined(__AVX512BF16__)
 constexpr int kPack = 2;
 #else
 constexpr int kPack = 1;
 #endif
+
+template <int kHeld>
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr bool kInteger = kHeld == 2;
+#else
+constexpr bool kInteger = false;
+#endif
+constexpr int kMostHeld = kInteger<2> ? 2 : kPack;
 
 // kStrip vectors of tokens times kBlock outputs, kStrip inputs and one weight must fit into the registers.
 #if defined(__AVX512F__)
@@ -38,6 +47,13 @@ constexpr int kLanes = 4, kStrip = 4;  // 32 registers
 constexpr int kLanes = 4, kStrip = 2;  // 16 registers
 #endif
 constexpr int kStripTokens = kLanes * kStrip;
+
+// Vectors whose exponential or GELU is computed step by step together (functions.h).
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int kAbreast = 4;
+#else
+constexpr int kAbreast = 1;
+#endif
 
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
 typedef int32_t Integers __attribute__((vector_size(kLanes * sizeof(float))));
@@ -58,16 +74,28 @@ CATCHLIGHT_INLINE void store(float* to, T value) {
 // Subtracting 0 changes no value, so that nothing is left of it but the broadcast; adding 0 would change -0.
 CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
 
-// A lane of factors in every lane; its bits may be two bfloat16, which no arithmetic may touch.
+// The same for a constant that several instructions in a row need: in a register, for two loads a cycle are few where
+// every multiply-add takes its constant from memory.
+CATCHLIGHT_INLINE Vector held(float value) {
+  Vector all = broadcast(value);
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  asm volatile("" : "+x"(all));
+#endif
+  return all;
+}
+
+// A lane of factors in every lane; its bits may be two numbers, which no arithmetic may touch.
+template <int kHeld>
 CATCHLIGHT_INLINE Vector broadcast_factors(const float* from) {
 #if defined(__AVX512BF16__)
   return (Vector)_mm512_set1_epi32((int32_t)load_as<uint32_t>(from));
-#else
-  return broadcast(*from);
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (kInteger<kHeld>) return (Vector)_mm256_set1_epi32(load_as<int32_t>(from));
 #endif
+  return broadcast(*from);
 }
 
-// Values of neighbouring channels as factors.
+// Values of neighbouring channels as factors; integers round them and must have 16 bits.
 CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[1]) { return values[0]; }
 #if defined(__AVX512BF16__)
 CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
@@ -78,27 +106,55 @@ CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
   };
   return (Vector)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleaved), halves);
 }
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
+  const __m256i low = _mm256_cvtps_epi32((__m256)values[0]), high = _mm256_cvtps_epi32((__m256)values[1]);
+  return (Vector)_mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+}
 #endif
 
-// Stores a strip of tokens of one channel so that kPack neighbouring tokens make a lane of factors.
+// Stores a strip of tokens of one channel so that kHeld neighbouring tokens make a lane of factors.
+template <int kHeld>
 CATCHLIGHT_INLINE void store_tokens(float* to, const Vector (&strip)[kStrip]) {
   CATCHLIGHT_UNROLL
-  for (int v = 0; v < kStrip; v += kPack) {
+  for (int v = 0; v < kStrip; v += kHeld) {
 #if defined(__AVX512BF16__)
-    store(to + v / kPack * kLanes, _mm512_cvtne2ps_pbh((__m512)strip[v + 1], (__m512)strip[v]));
+    store(to + v / kHeld * kLanes, _mm512_cvtne2ps_pbh((__m512)strip[v + 1], (__m512)strip[v]));
 #else
     store(to + v * kLanes, strip[v]);
 #endif
   }
 }
 
-// sum + a * b, summed over the numbers of each lane.
+// sum + a * b, summed over the numbers of each lane; a sum of integers is one itself.
+template <int kHeld>
 CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
 #if defined(__AVX512BF16__)
   return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-#else
-  return sum + a * b;
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (kInteger<kHeld>) {
+    // GCC 12 would compute all products of a tile first, and sums would not stay in their registers.
+    Vector products;
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=x"(products) : "x"(a), "x"(b));
+    return sum;
+  }
 #endif
+  return sum + a * b;
+}
+
+// A sum of products as floats: where they are integers, its lanes times scales[scale], plus `start`, with which all
+// others begin.
+template <int kHeld>
+CATCHLIGHT_INLINE Vector first_sum(Vector start) {
+  return kInteger<kHeld> ? Vector{} : start;
+}
+template <int kHeld>
+CATCHLIGHT_INLINE Vector last_sum(Vector sum, [[maybe_unused]] const float* scales, [[maybe_unused]] int scale,
+                                  [[maybe_unused]] Vector start) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (kInteger<kHeld>) return (Vector)_mm256_cvtepi32_ps((__m256i)sum) * broadcast(scales[scale]) + start;
+#endif
+  return sum;
 }
 
 // The same for lanes of kHeld numbers and one lane of b for all, from memory, where it is used only once.

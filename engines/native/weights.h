@@ -28,9 +28,8 @@ struct Group {
 
 // Everything points into one allocation.
 struct Weights {
-  // from: config.parameters() floats in the order of SwinIRConfig.parameter_shapes(); pack: as in Kernels. Throws
-  // std::bad_alloc.
-  Weights(const Config& config, const float* from, int pack);
+  // from: config.parameters() floats in the order of SwinIRConfig.parameter_shapes(). Throws std::bad_alloc.
+  Weights(const Config& config, const float* from, const Kernels& kernels);
 
   Matrix conv_first, conv_body, conv_up;
   Affine patch_norm, norm;

@@ -3,7 +3,8 @@
 // its inputs (halo.h) and outputs are whole vectors. Zeros surround the image.
 //
 // Transformed inputs (factors, kHeld channels in a lane) and products are [strip of points][channel][kStripTokens], 16
-// points of 16 blocks in all. kHeld is the matrix's `pack`.
+// points of 16 blocks in all. kHeld is the matrix's `pack`. Integers are made of floats when all are known, so that the
+// largest of a window becomes kLargestFactor.
 #pragma once
 
 #include "halo.h"
@@ -37,6 +38,7 @@ template <int kHeld>
 CATCHLIGHT_INLINE void transform_inputs(const float* const (&around)[9], int channels, float* to) {
   const int lanes = lanes_for<kHeld>(channels);
   for (int lane = 0; lane < lanes; ++lane) {
+    CATCHLIGHT_UNROLL
     for (int block = 0; block < kPlane; block += kLanes) {
       Vector points[kHeld][kPoints] = {};
       for (int i = 0; i < kHeld && lane * kHeld + i < channels; ++i) {
@@ -53,6 +55,39 @@ CATCHLIGHT_INLINE void transform_inputs(const float* const (&around)[9], int cha
   }
 }
 
+// Floats [strip][channel][kStripTokens] to integers [strip][lane of channels][kStripTokens], in place; `factor`:
+// what they must be multiplied by to be what they were. It lies in memory, as no register is left for it meanwhile.
+template <int kHeld>
+CATCHLIGHT_INLINE void round_inputs(int channels, float* x, float* factor) {
+  constexpr int kStrips = kPoints * kPlane / kStripTokens;
+  Vector largest[kStrip] = {};
+  for (int i = 0; i < channels * kStrips; ++i) {
+    CATCHLIGHT_UNROLL
+    for (int v = 0; v < kStrip; ++v) {
+      largest[v] = larger(magnitude(load(x + i * kStripTokens + v * kLanes)), largest[v]);
+    }
+  }
+  float most = 1e-30f;
+  for (const Vector& each : largest) {
+    for (int i = 0; i < kLanes; ++i) most = each[i] > most ? each[i] : most;
+  }
+  *factor = most / kLargestFactor;
+  const Vector scale = broadcast(kLargestFactor / most);
+  const float* from = x;
+  for (int strip = 0; strip < kStrips; ++strip) {
+    for (int channel = 0; channel < channels; channel += kHeld, x += kStripTokens) {
+      const int here = channels - channel < kHeld ? channels - channel : kHeld;
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kStrip; ++v) {
+        Vector values[kHeld] = {};
+        for (int i = 0; i < here; ++i) values[i] = load(from + i * kStripTokens + v * kLanes) * scale;
+        store(x + v * kLanes, factors_of(values));
+      }
+      from += here * kStripTokens;
+    }
+  }
+}
+
 // As accumulate(), but every point has weights of its own, `point_step` floats apart.
 template <int kHeld, int kOutputs>
 CATCHLIGHT_INLINE void accumulate_points(Vector (&sum)[kOutputs][kStrip], const float* weights, size_t point_step,
@@ -65,7 +100,12 @@ CATCHLIGHT_INLINE void accumulate_points(Vector (&sum)[kOutputs][kStrip], const 
     for (int n = 0; n < kOutputs; ++n) {
       CATCHLIGHT_UNROLL
       for (int v = 0; v < kStrip; ++v) {
-        sum[n][v] = multiply_add_once<kHeld>(sum[n][v], in[v], weights + v * kLanes / kPlane * point_step + n);
+        const float* weight = weights + v * kLanes / kPlane * point_step + n;
+        if constexpr (kInteger<kHeld>) {
+          sum[n][v] = multiply_add<kHeld>(sum[n][v], in[v], broadcast_factors<kHeld>(weight));
+        } else {
+          sum[n][v] = multiply_add_once<kHeld>(sum[n][v], in[v], weight);
+        }
       }
     }
   }
@@ -85,7 +125,11 @@ CATCHLIGHT_INLINE void multiply_points(const Matrix& matrix, const float* x, flo
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
-        for (int v = 0; v < kStrip; ++v) store(to + (first + n) * kStripTokens + v * kLanes, sum[n][v]);
+        for (int v = 0; v < kStrip; ++v) {
+          const int scale = (token + v * kLanes) / kPlane * matrix.outputs + first + n;
+          const Vector total = last_sum<kHeld>(sum[n][v], matrix.scale, scale, Vector{});
+          store(to + (first + n) * kStripTokens + v * kLanes, total);
+        }
       }
     });
     x += (size_t)inputs * kStripTokens;
@@ -93,9 +137,10 @@ CATCHLIGHT_INLINE void multiply_points(const Matrix& matrix, const float* x, flo
   }
 }
 
-// take(output, token, Vector) receives each vector of each output of A^T (products) A + bias.
-template <class Take>
-CATCHLIGHT_INLINE void transform_outputs(const Matrix& matrix, float* products, Take take) {
+// take(output, token, Vector) receives each vector of each output of A^T (products) A + bias; of integers, the products
+// are multiplied by *factor.
+template <int kHeld, class Take>
+CATCHLIGHT_INLINE void transform_outputs(const Matrix& matrix, float* products, const float* factor, Take take) {
   for (int n = 0; n < matrix.outputs; ++n) {
     for (int block = 0; block < kPlane; block += kLanes) {
       Vector rows[2][kPatch];
@@ -110,8 +155,13 @@ CATCHLIGHT_INLINE void transform_outputs(const Matrix& matrix, float* products, 
       CATCHLIGHT_UNROLL
       for (int y = 0; y < 2; ++y) {
         const Vector* r = rows[y];
-        take(n, y * 2 * kPlane + block, matrix.bias[n] + r[0] + r[1] + r[2]);
-        take(n, (y * 2 + 1) * kPlane + block, matrix.bias[n] + r[1] - r[2] - r[3]);
+        if constexpr (kInteger<kHeld>) {
+          take(n, y * 2 * kPlane + block, matrix.bias[n] + (r[0] + r[1] + r[2]) * broadcast(*factor));
+          take(n, (y * 2 + 1) * kPlane + block, matrix.bias[n] + (r[1] - r[2] - r[3]) * broadcast(*factor));
+        } else {
+          take(n, y * 2 * kPlane + block, matrix.bias[n] + r[0] + r[1] + r[2]);
+          take(n, (y * 2 + 1) * kPlane + block, matrix.bias[n] + r[1] - r[2] - r[3]);
+        }
       }
     }
   }
@@ -126,9 +176,14 @@ CATCHLIGHT_INLINE void convolve_window(const Matrix& matrix, const float* map, c
   std::memset(nothing, 0, sizeof(float) * matrix.inputs * kTokens);
   const float* around[9];
   neighbours(map, grid, matrix.inputs, window, nothing, around);
-  transform_inputs<kHeld>(around, matrix.inputs, inputs);
+  if constexpr (kInteger<kHeld>) {
+    transform_inputs<1>(around, matrix.inputs, inputs);
+    round_inputs<kHeld>(matrix.inputs, inputs, nothing);
+  } else {
+    transform_inputs<kHeld>(around, matrix.inputs, inputs);
+  }
   multiply_points<kHeld>(matrix, inputs, products);
-  transform_outputs(matrix, products, take);
+  transform_outputs<kHeld>(matrix, products, nothing, take);
 }
 
 }  // namespace

@@ -21,7 +21,10 @@ from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError
 from engines.native import _INSTRUCTIONS, NativeEngine, _load
 from engines.swinir import SwinIR
 
-INSTRUCTIONS = ("portable", "avx2", "avx512", "avx512bf16")
+INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
+
+# How far those that round factors to 16 bits may be from the network.
+ROUNDED = {"avx2int16": 0.25 / 255, "avx512bf16": 1 / 255}
 
 NETWORKS = {
     "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
@@ -90,8 +93,7 @@ def check(engine: NativeEngine, batch: np.ndarray, expected: np.ndarray, toleran
     output = engine._enhance(batch, exact)
     rounded = np.floor(np.clip(expected, 0, 1) * 255 + 0.5)
 
-    if engine.instructions == "avx512bf16":
-        tolerance = 1 / 255
+    tolerance = max(tolerance, ROUNDED.get(engine.instructions, 0))
     np.testing.assert_allclose(exact, expected, rtol=0, atol=tolerance)
     np.testing.assert_array_equal(output, np.floor(np.clip(exact, 0, 1) * np.float32(255) + np.float32(0.5)))
     assert np.abs(output - rounded).max() <= 1
@@ -150,10 +152,10 @@ def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, n
             engine._enhance(batch, exact)
 
         # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not. In
-        # bfloat16 its steps are 500.
+        # bfloat16 its steps are 500, of integers 10.
         median = np.median(np.abs(exact - expected)) / np.abs(expected).max()
         assert np.isfinite(exact).all()
-        assert median < (0.02 if each == "avx512bf16" else 1e-3)
+        assert median < (0.02 if each in ROUNDED else 1e-3)
 
 
 def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructions, noise):
@@ -165,6 +167,32 @@ def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructio
     for each in instructions:
         with NativeEngine(replace(checkpoint, tensors=lowered), instructions=each) as engine:
             check(engine, batch, expected, tolerance=5e-5)
+
+
+def test_sums_as_large_as_can_be_do_not_overflow(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    channels = checkpoint.config.embed_dim
+    furthest = np.full(channels, -1.0, np.float32)  # what a LayerNorm makes of one channel among zeros
+    furthest[0] = channels - 1
+    fill = {"conv_first.weight": 0, "norm1.weight": 1, "norm2.weight": 1, "patch_norm.weight": 1, "bias": 0}
+    fill |= {"proj.weight": 0.1, "fc2.weight": 0.1, "qkv.weight": furthest / 100, "fc1.weight": furthest / 100}
+    tensors = {name: tensor.copy() for name, tensor in checkpoint.tensors.items()}
+    for name, tensor in tensors.items():
+        for end, value in fill.items():
+            if name.endswith(end):
+                tensor[:] = value
+    tensors["conv_first.weight"][0] = 10
+    checkpoint = replace(checkpoint, tensors=tensors)
+    batch = noise(1, 16, 24, 3)
+    expected = eager(SwinIR.from_checkpoint(checkpoint), batch)
+
+    for each in instructions:
+        exact = np.full(expected.shape, np.nan, np.float32)
+        with NativeEngine(checkpoint, instructions=each) as engine:
+            engine._enhance(batch, exact)
+
+        # What overflows is as wrong as it is large; bfloat16 has steps of 1/256.
+        assert np.abs(exact - expected).max() < np.abs(expected).max() * (0.02 if each == "avx512bf16" else 1e-3)
 
 
 def test_threads_do_not_change_a_bit(network, instructions, noise):
@@ -252,13 +280,14 @@ def test_the_widest_instructions_are_chosen(network, instructions):
         assert engine.instructions == instructions[-1]
 
 
-def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions):
-    if "avx512bf16" not in instructions:
-        pytest.skip("this processor has no products of bfloat16")
+@pytest.mark.parametrize(("each", "single"), [("avx2int16", "avx2"), ("avx512bf16", "avx512")])
+def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions, each, single):
+    if each not in instructions:
+        pytest.skip(f"this processor has no {each}")
     checkpoint, _ = network("odd depths")
 
-    with NativeEngine(checkpoint, instructions="avx512bf16") as engine:
-        assert engine.instructions == "avx512"
+    with NativeEngine(checkpoint, instructions=each) as engine:
+        assert engine.instructions == single
 
 
 @pytest.mark.parametrize(
@@ -266,7 +295,10 @@ def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, in
     [
         ({"threads": -1}, "threads: expected 0 to 64, got -1"),
         ({"threads": 65}, "threads: expected 0 to 64, got 65"),
-        ({"instructions": "mmx"}, "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, got 'mmx'"),
+        (
+            {"instructions": "mmx"},
+            "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, got 'mmx'",
+        ),
     ],
 )
 def test_options_that_do_not_exist_are_refused(network, options, message):
