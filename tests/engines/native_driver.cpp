@@ -70,9 +70,12 @@ void exercise(const catchlight::Config& config) {
   const std::vector<float> weights = random_weights(config.parameters());
   for (const Shape shape : {Shape{1, 1, 1}, {2, 16, 24}, {3, 9, 17}, {1, 40, 8}}) {
     std::vector<float> expected;
-    for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512, CATCHLIGHT_AVX512BF16}) {
+    for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512, CATCHLIGHT_AVX512BF16,
+                             CATCHLIGHT_AVX2INT16}) {
       if (!catchlight_supports(instructions)) continue;
-      const float tolerance = instructions == CATCHLIGHT_AVX512BF16 ? 1e-2f : 1e-3f;
+      const float tolerance = instructions == CATCHLIGHT_AVX512BF16  ? 1e-2f
+                              : instructions == CATCHLIGHT_AVX2INT16 ? 2e-3f
+                                                                     : 1e-3f;
       for (int threads : {1, 3}) {
         catchlight_engine* engine = create(config, weights, threads, instructions);
         const std::vector<float> exact = run(engine, config, shape);
