@@ -28,8 +28,6 @@ class DataConfig:
     """Standard deviation of the logarithm of each channel's gain."""
     gamma: float = 0.2
     """Standard deviation of the logarithm of the tone curve's exponent."""
-    saturation: tuple[float, float] = (0.2, 1.2)
-    """Range of the factor of all colour; 1 leaves it."""
     tinted: float = 0.6
     """Share of samples whose iris gets another colour."""
     iris_tint: float = 0.25

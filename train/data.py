@@ -261,13 +261,10 @@ def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: 
 
 
 def relight(image: NDArray[np.uint8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The same face in another light: more or less colour, a gamma for all of it and a gain for each channel.
+    """The same face in another light: a gamma for all of it and a gain for each channel.
 
     Without it the network learns what colour irises mostly are, and draws all others towards that.
     """
-    grey = np.array([[0.114, 0.587, 0.299]] * 3)
-    saturation = rng.uniform(*data.saturation)
-    image = np.asarray(cv2.transform(image, saturation * np.eye(3) + (1 - saturation) * grey), dtype=np.uint8)
     gamma = np.exp(data.gamma * rng.normal())
     gains = np.exp(data.exposure * rng.normal() + data.white_balance * rng.normal(size=3))
     curve = np.linspace(0, 1, 256)[:, None] ** gamma * gains

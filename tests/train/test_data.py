@@ -156,18 +156,9 @@ def test_relight_changes_each_channel_by_one_rising_curve():
 
 
 def test_relight_without_spread_leaves_the_picture(face):
-    plain = DataConfig(exposure=0, white_balance=0, gamma=0, saturation=(1, 1))
+    plain = DataConfig(exposure=0, white_balance=0, gamma=0)
 
     np.testing.assert_array_equal(relight(face.image, plain, np.random.default_rng(0)), face.image)
-
-
-def test_relight_without_saturation_leaves_the_brightness(face):
-    grey = DataConfig(exposure=0, white_balance=0, gamma=0, saturation=(0, 0))
-
-    lit = relight(face.image, grey, np.random.default_rng(0))
-
-    expected = cv2.cvtColor(face.image, cv2.COLOR_BGR2GRAY)[..., None].repeat(3, axis=2)
-    np.testing.assert_allclose(lit.astype(int), expected, atol=1)
 
 
 def test_tint_changes_the_colour_of_the_iris_and_of_nothing_else(face):
