@@ -86,6 +86,8 @@ class Export:
     """Instead of a source: two of them, such as the fidelity and the adversarial weights."""
     weight: float = 0.5
     """Share of the second of the two."""
+    frames: int | None = None
+    """For this many frames: the older ones' filters shared out over them; without training."""
     out: Path | None = None
     """The checkpoint to write: NAME.safetensors, and NAME.json beside it."""
     data: Path | None = None
@@ -197,7 +199,7 @@ def compare(command: Compare) -> None:
 def export(command: Export) -> None:
     """python -m train export"""
     from engines.onnx import export_onnx
-    from train.export import export, interpolated, load_weights
+    from train.export import export, interpolated, load_weights, of_frames
 
     if (command.source is None) == (command.interpolate is None):
         raise TrainError("export: expected a source or --interpolate A B, and not both")
@@ -207,6 +209,8 @@ def export(command: Export) -> None:
         weights = interpolated(*command.interpolate, command.weight)
     else:
         weights = load_weights(str(command.source))
+    if command.frames:
+        weights = of_frames(weights, command.frames)
     if command.out:
         print(export(weights, command.out, command.data))
     if command.onnx:

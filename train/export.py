@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engines import DEFAULT_TIER, Checkpoint, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.errors import TrainError
 from train.evaluate import Exam, network
+from train.frames import spread
 from train.record import block_maxima, training_record
 from train.state import read_state
 
@@ -59,6 +61,15 @@ def interpolated(first: str, second: str, weight: float) -> Weights:
     mix = {name: np.float32(1 - weight) * a.tensors[name] + np.float32(weight) * b.tensors[name] for name in a.tensors}
     parts = [{"weight": 1 - weight, **a.record}, {"weight": weight, **b.record}]
     return Weights(config=a.config, tensors=mix, record={"interpolated": parts})
+
+
+def of_frames(weights: Weights, frames: int) -> Weights:
+    """The same network for another number of frames, without training: see train.frames. Raises ValueError."""
+    name, before = "conv_first.weight", weights.config.frames
+    config = replace(weights.config, frames=frames)
+    filters = spread(torch.from_numpy(weights.tensors[name]), before, frames).numpy()
+    stages = [*weights.record.get("stages", []), {"frames": frames, "shared_out_from": before}]
+    return Weights(config=config, tensors={**weights.tensors, name: filters}, record={"stages": stages})
 
 
 def export(weights: Weights, out: Path, data: Path | None = None) -> Path:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,6 +11,7 @@ from engines.swinir import SwinIR
 from train.config import TrainConfig
 from train.critic import Critic
 from train.errors import TrainError
+from train.frames import spread
 from train.processes import Group
 
 GRADIENT_LIMIT = 5.0
@@ -97,19 +97,3 @@ def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.
     if given.config.scale != network.scale:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}
     return weights
-
-
-def spread(filters: torch.Tensor, before: int, after: int) -> torch.Tensor:
-    """First filters (C, before * n, 3, 3) for more frames, or fewer: (C, after * n, 3, 3).
-
-    The newest frame keeps its filter. Each older one's is shared out over neighbouring frames: a clip that stands still
-    gives the same picture, of which more noise has been averaged away, without a step of training. Filters of frames
-    that are no more are dropped, and after one frame there is nothing to share out: zeros.
-    """
-    newest, *older = filters.chunk(before, dim=1)
-    if not older or after <= before:
-        kept = (newest, *older)[:after]
-        return torch.cat([*kept, *[torch.zeros_like(newest)] * (after - len(kept))], dim=1)
-    shares = [len(frames) for frames in np.array_split(np.arange(after - 1), before - 1)][::-1]
-    shared = [part / count for part, count in zip(older, shares, strict=True) for _ in range(count)]
-    return torch.cat([newest, *shared], dim=1)

@@ -4,7 +4,7 @@ import pytest
 from engines import CheckpointError, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.errors import ResumeError, TrainError
-from train.export import export, interpolated, load_weights
+from train.export import export, interpolated, load_weights, of_frames
 from train.loop import train
 
 NETWORK = SwinIRConfig(embed_dim=8, depths=(1,), heads=2)
@@ -84,3 +84,14 @@ def test_scores_and_maxima_go_into_the_record(tmp_path, val_dir):
 def test_source_that_is_not_there_is_named(tmp_path, name, error):
     with pytest.raises(error, match=tmp_path.name):
         load_weights(str(tmp_path / name))
+
+
+def test_weights_for_more_frames_see_a_still_face_alike(pair):
+    one = load_weights(pair[1])
+    three = of_frames(of_frames(one, 2), 3)
+
+    assert three.config.frames == 3
+    assert three.record["stages"][-1] == {"frames": 3, "shared_out_from": 2}
+    SwinIR.from_checkpoint(three.checkpoint("three"))  # all shapes are right
+    first, shared = (weights.tensors["conv_first.weight"] for weights in (one, three))
+    np.testing.assert_allclose(shared.sum(axis=1), first.sum(axis=1), rtol=1e-6)

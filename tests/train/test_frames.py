@@ -1,6 +1,6 @@
 import torch
 
-from train.players import spread
+from train.frames import spread
 
 
 def filters(*values):
