@@ -16,7 +16,7 @@ from engines.bicubic import BicubicEngine
 from engines.checkpoint import Checkpoint, load_checkpoint
 from engines.errors import BackendUnavailable
 
-DEFAULT_TIER = "medium3"
+DEFAULT_TIER = "medium8"
 """The shipped tier that "default" means."""
 
 AUTO_ORDER = ("tensorrt", "cuda", "native", "openvino", "eager")

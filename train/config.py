@@ -124,7 +124,7 @@ class TrainConfig:
     threads: int = 0
     """torch's CPU threads; 0 leaves its choice."""
     amp: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision of the forward passes; fp16 (CUDA only) scales the loss."""
+    """Mixed precision of the forward passes; fp16 (CUDA only) scales the loss. bf16 is slow on a CPU that lacks it."""
     device: Literal["cpu", "cuda"] = "cpu"
     log_every: int = 100
     test_every: int = 1000

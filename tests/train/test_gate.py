@@ -14,12 +14,12 @@ from train.errors import DataError
 from train.gate import GateConfig, as_record, as_text, judge, judge_half, judge_method, main
 
 KNOWN_HARM = {
-    "medium3": {
+    "medium8": {
         "iris_lab no worse than bicubic",
         "gaze bias, degrees",
         "pupil_gradients_calibrated no worse than bicubic",  # of drawn eyes in the dark, by 0.02 % of their distance
     },
-    "small3": {
+    "small8": {
         "iris_lab no worse than bicubic",
         "iris colour moves, Lab",
         "gaze bias, degrees",
