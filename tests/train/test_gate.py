@@ -17,7 +17,7 @@ KNOWN_HARM = {
     "medium8": {
         "iris_lab no worse than bicubic",
         "gaze bias, degrees",
-        "pupil_gradients_calibrated no worse than bicubic",  # of drawn eyes in the dark, by 0.02 % of their distance
+        "pupil_gradients_std no worse than bicubic",  # of drawn eyes by webcam, by 0.012 % of their distance
     },
     "small8": {
         "iris_lab no worse than bicubic",
