@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from time import perf_counter, sleep
 from typing import Any
 
@@ -33,7 +34,9 @@ class Contender:
 def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
     """Rounds of one call each, for about so many seconds, at least MIN_CALLS calls each.
 
-    A contender that takes longer than its share sits out rounds in between, so that the quick ones get more calls.
+    Each round has an order of its own: threads of PyTorch spin for longer than SETTLE_S, and would slow whoever always
+    came after it. A contender that takes longer than its share sits out rounds in between, so that the quick ones get
+    more calls.
     """
     once_ms = []
     for contender in contenders:
@@ -42,10 +45,11 @@ def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
     share_ms = max(1000 * seconds / max(len(contenders), 1) / 50, min(once_ms, default=0.0))
     strides = [max(1, round(ms / share_ms)) for ms in once_ms]
     until = perf_counter() + seconds
-    turn = 0
+    turn, order = 0, Random(0)
+    in_turn = list(zip(contenders, strides, strict=True))
     while perf_counter() < until or any(len(c.times_ms) < MIN_CALLS for c in contenders):
         late = perf_counter() >= until
-        for contender, stride in zip(contenders, strides, strict=True):
+        for contender, stride in order.sample(in_turn, len(in_turn)):
             if (turn % stride == 0 and not late) or (late and len(contender.times_ms) < MIN_CALLS):
                 sleep(SETTLE_S)
                 contender.times_ms.append(_timed(contender.call))
