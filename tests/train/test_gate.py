@@ -19,6 +19,10 @@ KNOWN_HARM = {
         "gaze bias, degrees",
         "pupil_gradients_std no worse than bicubic",  # of drawn eyes by webcam, by 0.012 % of their distance
     },
+    "medium8-adversarial": {
+        "iris_lab no worse than bicubic",
+        "pupil_gradients_std no worse than bicubic",  # of drawn eyes by webcam, by less than 0.001 % of their distance
+    },
     "small8": {
         "iris_lab no worse than bicubic",
         "iris colour moves, Lab",
