@@ -209,7 +209,7 @@ def export(command: Export) -> None:
         weights = interpolated(*command.interpolate, command.weight)
     else:
         weights = load_weights(str(command.source))
-    if command.frames:
+    if command.frames is not None:
         weights = of_frames(weights, command.frames)
     if command.out:
         print(export(weights, command.out, command.data))
