@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from train.eye_grid import eye_grid, sample
+
 EPSILON = 1e-3
 """Of the Charbonnier penalty: a sample's error below a quarter of a grey level counts little."""
 
@@ -25,7 +27,12 @@ def charbonnier(image: Tensor, truth: Tensor) -> Tensor:
     Squared within a sample, so that the answer is the mean of what may lie behind the noise; pixel by pixel it would be
     the median, which darkens an iris by its rare bright points. Linear from sample to sample.
     """
-    return torch.sqrt((image - truth).square().flatten(1).mean(1) + EPSILON**2) - EPSILON
+    return charbonnier_root((image - truth).square().flatten(1).mean(1))
+
+
+def charbonnier_root(mean_square: Tensor) -> Tensor:
+    """sqrt(x + eps^2) - eps: an error's length, with a gradient that fades as it comes near 0."""
+    return torch.sqrt(mean_square + EPSILON**2) - EPSILON
 
 
 def balanced(error: Tensor, reference: Tensor, floor: float = 2e-3) -> Tensor:
@@ -45,7 +52,7 @@ def colour(image: Tensor, truth: Tensor) -> Tensor:
     An iris must keep its colour, and a grey level too much in one channel is a tint where the eye is dark.
     """
     apart = cie_lab(F.avg_pool2d(image, 8, 4)) - cie_lab(F.avg_pool2d(truth, 8, 4))
-    return torch.sqrt(apart.square().sum(1).flatten(1).mean(1) / 100**2 + EPSILON**2) - EPSILON
+    return charbonnier_root(apart.square().sum(1).flatten(1).mean(1) / 100**2)
 
 
 def iris(image: Tensor, truth: Tensor, eye: Tensor) -> Tensor:
@@ -55,17 +62,14 @@ def iris(image: Tensor, truth: Tensor, eye: Tensor) -> Tensor:
     deviation of IRIS_SIGMA of that distance and taken over IRIS_SIDE^2 points; what lies outside of the picture does
     not count.
     """
-    size = torch.tensor(image.shape[:1:-1], device=image.device)
+    step = 5 * IRIS_SIGMA / (IRIS_SIDE - 1)
+    grid_BHW2 = eye_grid(eye, IRIS_SIDE, step, image.shape[2:])
     offset = torch.linspace(-2.5, 2.5, IRIS_SIDE, device=image.device)
-    offset_HW2 = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), dim=-1)
-    at_BHW2 = eye[:, None, None, :2] + IRIS_SIGMA * eye[:, None, None, 2:3] * offset_HW2
-    grid_BHW2 = (2 * at_BHW2 + 1) / size - 1
-    weight_HW = torch.exp(-0.5 * offset_HW2.square().sum(-1))
+    weight_HW = torch.exp(-0.5 * (offset[:, None] ** 2 + offset**2))
     weight_BHW = weight_HW / weight_HW.sum() * (grid_BHW2.abs() <= 1).all(-1)
-    near = (F.grid_sample(x, grid_BHW2, padding_mode="border", align_corners=False) for x in (image, truth))
-    apart_BCHW = torch.sub(*map(cie_lab, near))
+    apart_BCHW = cie_lab(sample(image, grid_BHW2)) - cie_lab(sample(truth, grid_BHW2))
     apart = torch.einsum("bchw,bhw->bc", apart_BCHW, weight_BHW)
-    return torch.sqrt(apart.square().sum(1) / 100**2 + EPSILON**2) - EPSILON
+    return charbonnier_root(apart.square().sum(1) / 100**2)
 
 
 def cie_lab(bgr: Tensor) -> Tensor:

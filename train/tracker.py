@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.errors import TrainError
+from train.eye_grid import eye_grid, sample
 
 NAME = "gaze-estimation-adas-0002"
 SIDE = 60
@@ -76,19 +77,7 @@ def eye_images(picture: Tensor, eye: Tensor) -> Tensor:
     picture: (B, 3, H, W), full scale 1. eye: (B, 4): x, y of the eye's centre and the interocular distance, in pixels
     (pixel centres at integers), and 1 for the subject's left eye, else 0.
     """
-    height, width = picture.shape[2:]
-    step = eye[:, 2] * EYE_WIDTH * MARGIN / SIDE
-    offset = torch.arange(SIDE, device=picture.device) - (SIDE - 1) / 2
-    x = eye[:, 0, None] + step[:, None] * offset
-    y = eye[:, 1, None] + step[:, None] * offset
-    grid = torch.stack(
-        [
-            ((2 * x + 1) / width - 1)[:, None, :].expand(-1, SIDE, -1),
-            ((2 * y + 1) / height - 1)[:, :, None].expand(-1, -1, SIDE),
-        ],
-        dim=-1,
-    )
-    return 255 * F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return 255 * sample(picture, eye_grid(eye, SIDE, EYE_WIDTH * MARGIN / SIDE, picture.shape[2:]))
 
 
 def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: Tensor) -> dict[str, Tensor]:
