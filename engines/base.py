@@ -7,13 +7,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.back_projection import back_project
+
 MAX_SIDE = 2048
 
 
 class Engine(ABC):
     """Enhances batches of crops. One caller at a time; usable as a context manager.
 
-    Subclasses implement _run() and, if they hold resources, close().
+    Subclasses implement _run() and, if they hold resources, close(). What _run() gives is back-projected, by the same
+    code for all of them.
     """
 
     name: str
@@ -26,6 +29,8 @@ class Engine(ABC):
     """Output pixels for one input pixel, along each axis."""
     sha256: str
     """Of the weights file; empty for bicubic."""
+    back_projects: bool = True
+    """Whether that is done here; not where there is no network, or another engine has done it."""
     passed_over: tuple[str, ...] = ()
     """For engine="auto": one line for each engine tried before this one, with the reason."""
 
@@ -46,11 +51,12 @@ class Engine(ABC):
             )
         if batch.shape[0] < 1 or not all(1 <= side <= MAX_SIDE for side in batch.shape[1:3]):
             raise ValueError(f"batch: expected N >= 1 and sides of 1 to {MAX_SIDE} pixels, got {batch.shape}")
-        return self._run(np.ascontiguousarray(batch))
+        enhanced = self._run(np.ascontiguousarray(batch))
+        return back_project(batch[..., :3], enhanced) if self.back_projects else enhanced
 
     @abstractmethod
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As __call__, for a batch that has been checked and is C-contiguous."""
+        """The network's picture, for a batch that has been checked and is C-contiguous."""
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing
         """Release what the engine holds; calling it twice is harmless."""

@@ -16,6 +16,7 @@ class BicubicEngine(Engine):
     name = "bicubic"
     tier = "bicubic"
     sha256 = ""
+    back_projects = False
 
     def __init__(self, *, scale: int = 2, frames: int = 1) -> None:
         if scale not in (2, 4, 8):

@@ -35,6 +35,8 @@ class ResilientEngine(Engine):
     with each failure. A batch holds the frames that the most demanding engine needs; the others see the newest of them.
     """
 
+    back_projects = False
+
     def __init__(
         self,
         engine: Engine,

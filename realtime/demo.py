@@ -7,6 +7,7 @@ same.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic_ns, time_ns
 from types import TracebackType
 from typing import Any, Self
@@ -102,8 +103,11 @@ class DemoCamera:
         self._phases = rng.uniform(0, 2 * np.pi, 8)
         # One large sheet of noise, read from another place for each frame: costs an addition, not a generator.
         # Brighter and darker apart, because OpenCV adds uint8 to uint8 six times as fast as it mixes types.
-        noise = rng.normal(0, NOISE_SIGMA, (height + 128, width + 128, 3)).round()
-        self._brighter, self._darker = (np.maximum(part, 0).astype(np.uint8) for part in (noise, -noise))
+        # Row by row: large temporaries would stay with the process, half of them as pages that the kernel takes and gives.
+        self._brighter, self._darker = (np.empty((height + 128, width + 128, 3), np.uint8) for _ in range(2))
+        for brighter, darker in zip(self._brighter, self._darker, strict=True):
+            noise = rng.normal(0, NOISE_SIGMA, brighter.shape).round()
+            brighter[:], darker[:] = np.maximum(noise, 0), np.maximum(-noise, 0)
         self._photo, self._base = self._paint_base()
         self._canvases: dict[tuple[float, float, float], NDArray[np.uint8]] = {(0.0, 0.0, 0.0): self._base}
         self._pace = Pace(fps)
@@ -114,7 +118,8 @@ class DemoCamera:
         """The next frame, when it is due; None after stop()."""
         if self._paced:
             self._seq += self._pace.late(self._seq)
-        image = self.image(self._seq)
+        how = partial(self.image, self._seq)
+        image = self._pace.make(self._seq, how) if self._paced else how()
         if self._stopped or (self._paced and not self._pace.wait(self._seq)):
             return None
         captured_ns, captured_utc_ns = monotonic_ns(), time_ns()

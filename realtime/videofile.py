@@ -52,7 +52,7 @@ class VideoFile:
         """The next frame, when it is due; None at the end and after stop()."""
         if self._paced:
             self._pass_over(self._pace.late(self._seq))
-        image = self._next_image()
+        image = self._pace.make(self._seq, self._next_image) if self._paced else self._next_image()
         if image is None or self._stopped or (self._paced and not self._pace.wait(self._seq)):
             return None
         captured_ns, captured_utc_ns = monotonic_ns(), time_ns()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.back_projection import back_project
 from engines.swinir import SwinIR
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 from train.data import Face, load_labelled
@@ -81,7 +82,7 @@ def interpolation(how: int, scale: int) -> Enhance:
 
 
 def network(model: SwinIR) -> Enhance:
-    """The generator as a batch function: uint8 (N, H, W, 3T) -> uint8 (N, H*scale, W*scale, 3)."""
+    """The generator as engines run it, as a batch function: uint8 (N, H, W, 3T) -> uint8 (N, H*scale, W*scale, 3)."""
 
     @torch.inference_mode()
     def enhance(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -90,7 +91,7 @@ def network(model: SwinIR) -> Enhance:
         for part in np.array_split(batch, max(1, len(batch) // 16)):
             x = torch.from_numpy(part.transpose(0, 3, 1, 2).copy()).to(device).float() / 255
             y = (model(x).clamp(0, 1) * 255 + 0.5).floor().byte()
-            made.append(y.permute(0, 2, 3, 1).cpu().numpy())
+            made.append(back_project(part[..., :3], y.permute(0, 2, 3, 1).contiguous().cpu().numpy()))
         return np.concatenate(made)
 
     return enhance

@@ -27,6 +27,29 @@ def test_frames_come_by_an_absolute_schedule():
     assert 0.09 < monotonic() - start < 0.5
 
 
+def test_a_frame_is_made_shortly_before_it_is_due():
+    pace = Pace(50)
+    ahead_s = []
+    for frame in range(40):
+        began = pace.make(frame, monotonic)
+        pace.wait(frame)
+        ahead_s.append(monotonic() - began)
+
+    assert min(ahead_s[-10:]) < 0.01  # of a period of 0.02
+
+
+def test_a_frame_that_takes_long_to_make_is_begun_earlier():
+    clock = FakeClock()
+    pace = Pace(10, clock)
+    pace.make(0, lambda: clock.sleep(0.2))
+    pace.wait(0)
+
+    start = monotonic()
+    pace.make(1, lambda: None)
+
+    assert monotonic() - start < 0.09
+
+
 @pytest.mark.parametrize(("delay_s", "late"), [(0.05, 0), (0.15, 1), (0.55, 5)])
 def test_lateness_counts_whole_periods(delay_s, late):
     clock = FakeClock()
