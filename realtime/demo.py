@@ -103,7 +103,7 @@ class DemoCamera:
         self._phases = rng.uniform(0, 2 * np.pi, 8)
         # One large sheet of noise, read from another place for each frame: costs an addition, not a generator.
         # Brighter and darker apart, because OpenCV adds uint8 to uint8 six times as fast as it mixes types.
-        # Row by row: large temporaries would stay with the process, half of them as pages that the kernel takes and gives.
+        # Made row by row: the whole sheet in float64 would be eight times as large, several times over.
         self._brighter, self._darker = (np.empty((height + 128, width + 128, 3), np.uint8) for _ in range(2))
         for brighter, darker in zip(self._brighter, self._darker, strict=True):
             noise = rng.normal(0, NOISE_SIGMA, brighter.shape).round()

@@ -38,6 +38,22 @@ def test_the_slope_is_in_megabytes_an_hour():
     assert verdict(*run(60, growth_mb=3.0))["slope_mb_per_hour"] == pytest.approx(3.0)
 
 
+def test_pages_that_the_kernel_takes_and_gives_back_are_no_growth():
+    rows, latencies = run(60, growth_mb=0.0)
+    for row in rows[20:40:2]:
+        row["rss_mb"] -= 8
+
+    assert abs(verdict(rows, latencies)["slope_mb_per_hour"]) < 0.1
+
+
+def test_memory_that_grows_in_steps_is_growth():
+    rows, latencies = run(60, growth_mb=0.0)
+    for row in rows:
+        row["rss_mb"] += 2 * (row["minute"] // 15)
+
+    assert verdict(rows, latencies)["slope_mb_per_hour"] > 4
+
+
 def test_a_short_run_is_not_judged():
     told = verdict(*run(5, growth_mb=100.0))
 
