@@ -17,8 +17,8 @@ nothing is, and in between a share that falls linearly."""
 def back_project(frame: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The enhanced pictures, so that those whose frame was free of noise average to it, each pixel within half a level.
 
-    frame: uint8 (N, H, W, 3), the newest frames. enhanced: uint8 (N, H * scale, W * scale, 3). Returns `enhanced` itself
-    when nothing changes, else a new array.
+    frame: uint8 (N, H, W, 3), the newest frames. enhanced: uint8 (N, H * scale, W * scale, 3). Returns `enhanced`
+    itself when nothing changes, else a new array.
     """
     scale = enhanced.shape[1] // frame.shape[1]
     difference = frame.astype(np.int16) * scale**2 - _block_sums(enhanced, scale)
@@ -30,14 +30,14 @@ def back_project(frame: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArr
     correction = np.rint(levels * share[:, None]).astype(np.int16).reshape(frame.shape)
     corrected = correction.repeat(scale, axis=1).repeat(scale, axis=2)
     corrected += enhanced
-    return np.clip(corrected, 0, 255, out=corrected).astype(np.uint8)
+    return np.asarray(np.clip(corrected, 0, 255, out=corrected), np.uint8)
 
 
 def _block_sums(enhanced: NDArray[np.uint8], scale: int) -> NDArray[np.int16]:
-    """Sums over blocks of scale x scale pixels, int16 (N, H, W, 3); of whole rows, for numpy is slow on three channels."""
+    """Sums over blocks of scale x scale pixels, int16 (N, H, W, 3); by rows, as numpy is slow on three channels."""
     n, height, width, _ = enhanced.shape
     rows = enhanced.reshape(n, height // scale, scale, 3 * width).sum(axis=2, dtype=np.int16)
     sums = rows.copy()
     for k in range(1, scale):
         sums[..., : -3 * k] += rows[..., 3 * k :]
-    return sums.reshape(n, height // scale, width // scale, scale, 3)[:, :, :, 0]
+    return np.asarray(sums.reshape(n, height // scale, width // scale, scale, 3)[:, :, :, 0])

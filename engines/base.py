@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.back_projection import back_project
+from engines.errors import EngineError
 
 MAX_SIDE = 2048
 
@@ -52,6 +53,11 @@ class Engine(ABC):
         if batch.shape[0] < 1 or not all(1 <= side <= MAX_SIDE for side in batch.shape[1:3]):
             raise ValueError(f"batch: expected N >= 1 and sides of 1 to {MAX_SIDE} pixels, got {batch.shape}")
         enhanced = self._run(np.ascontiguousarray(batch))
+        n, height, width, _ = batch.shape
+        expected = (n, height * self.scale, width * self.scale, 3)
+        if not isinstance(enhanced, np.ndarray) or enhanced.dtype != np.uint8 or enhanced.shape != expected:
+            made = f"{enhanced.dtype} {enhanced.shape}" if isinstance(enhanced, np.ndarray) else type(enhanced).__name__
+            raise EngineError(f"{self.name}: expected uint8 {expected} from it, got {made}; choose another engine")
         return back_project(batch[..., :3], enhanced) if self.back_projects else enhanced
 
     @abstractmethod

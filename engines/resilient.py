@@ -176,11 +176,6 @@ class _Runner:
             output = done.result(timeout_s)
         except TimeoutError as err:
             raise EngineError(f"no answer within {timeout_s:g} s") from err
-        n, height, width, _ = batch.shape
-        expected = (n, height * self.engine.scale, width * self.engine.scale, 3)
-        if not isinstance(output, np.ndarray) or output.dtype != np.uint8 or output.shape != expected:
-            got = f"{output.dtype} {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
-            raise EngineError(f"expected uint8 {expected} from it, got {got}")
         seen, made = _brightness(batch[..., :3], 1), _brightness(output, self.engine.scale)
         if np.abs(made - seen).max() > FARTHEST_LEVELS:
             raise EngineError(f"expected pictures as bright as the camera's, {seen}, got {made}; did it compute NaN?")

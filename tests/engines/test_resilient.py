@@ -14,6 +14,8 @@ from engines.checkpoint import load_checkpoint
 class ScriptedEngine(Engine):
     """Answers with one value, or does what its script says for the call of that number."""
 
+    back_projects = False  # or it would correct the one level that tells two engines apart
+
     def __init__(self, name="scripted", value=1, script=None, frames=1, scale=2):
         self.name, self.tier, self.sha256 = name, f"{name} tier", f"{name} sha256"
         self.frames, self.scale = frames, scale
