@@ -45,13 +45,13 @@ def test_every_method_is_measured_at_every_size_in_every_condition(document):
     assert len(measured) == 45
 
 
-def test_an_untrained_network_is_bicubic(document):
+def test_an_untrained_network_is_bicubic_where_there_is_noise(document):
     means = {
         (row["quantity"], row["condition"], row["interocular_px"], row["method"]): row["mean"]
         for row in document["iris"]
     }
     for (quantity, condition, size, method), mean in means.items():
-        if method == "tiny":
+        if method == "tiny" and condition != "clean":  # which is back-projected
             assert mean == pytest.approx(means[quantity, condition, size, "bicubic"], rel=0.1, abs=0.02)
 
 

@@ -16,7 +16,7 @@ def exam(val_dir):
     return Exam(val_dir, frames=1, scale=2)
 
 
-def test_untrained_network_scores_as_bicubic(exam):
+def test_an_untrained_network_scores_as_bicubic_but_for_back_projection(exam):
     model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1,), heads=2)).eval()
 
     table = exam.table(network(model))
@@ -25,7 +25,7 @@ def test_untrained_network_scores_as_bicubic(exam):
     for methods in table.values():
         assert list(methods) == ["tier", "bicubic", "lanczos"]
         for key in ("psnr_rgb", "psnr_y", "ssim"):
-            assert methods["tier"][key] == pytest.approx(methods["bicubic"][key], abs=0.02)
+            assert methods["tier"][key] == pytest.approx(methods["bicubic"][key], abs=0.1)
 
 
 def test_darker_light_costs_every_score(exam):
