@@ -22,10 +22,11 @@ def test_an_untrained_network_scores_as_bicubic_but_for_back_projection(exam):
     table = exam.table(network(model))
 
     assert list(table) == ["clean", "webcam", "dark"]
-    for methods in table.values():
+    for condition, methods in table.items():
         assert list(methods) == ["tier", "bicubic", "lanczos"]
         for key in ("psnr_rgb", "psnr_y", "ssim"):
-            assert methods["tier"][key] == pytest.approx(methods["bicubic"][key], abs=0.1)
+            above = 2.0 if condition == "clean" else 0.1
+            assert -0.1 < methods["tier"][key] - methods["bicubic"][key] < above
 
 
 def test_darker_light_costs_every_score(exam):
