@@ -63,8 +63,8 @@ def test_evaluate_prints_a_table_and_writes_it(checkpoint, val_dir, tmp_path, ca
     assert f"x{scale}, {frames} frame(s), engine eager, 4 eyes" in printed
     assert scores["tier"] == "untrained"
     for methods in scores["conditions"].values():
-        # An untrained network is bicubic, but for back-projection; it takes no noise away, so some comes through as its own.
-        assert -0.6 < methods["tier"]["psnr_rgb"] - methods["bicubic"]["psnr_rgb"] < 2.0
+        # An untrained network is bicubic, but for back-projection, and takes no noise away that this could tell by.
+        assert -1.0 < methods["tier"]["psnr_rgb"] - methods["bicubic"]["psnr_rgb"] < 2.0
 
 
 def test_quick_takes_every_fourth_face_and_still_faces_do_not_move(checkpoint, val_dir, capsys):
