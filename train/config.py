@@ -62,6 +62,8 @@ class LossConfig:
     """Keeps the body's features small, for half precision."""
     tracker: float = 0.0
     """What a gaze network sees in the eye, and where it says that the eye looks (train.tracker); needs --tracker."""
+    consistency: float = 0.0
+    """Two noisy draws of one scene must give one picture, and one gaze with --tracker; samples then come in pairs."""
     adversarial: float = 0.0
     """Wasserstein critic (Gulrajani et al. 2017); 0 trains without a critic.
 
@@ -154,6 +156,8 @@ class TrainConfig:
             raise ValueError(
                 "loss.tracker: expected it with --tracker FOLDER, and the other way round; got one of them"
             )
+        if self.loss.consistency and self.batch % 2:
+            raise ValueError(f"batch: expected an even number with --loss.consistency, which pairs, got {self.batch}")
         if self.loss.feature and not self.loss.adversarial:
             raise ValueError("loss.feature: expected --loss.adversarial more than 0 with it: it needs the critic")
 

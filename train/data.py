@@ -1,6 +1,7 @@
 """Training samples: T small, degraded frames of a face, and the sharp newest one.
 
-A sample is a pure function of (seed, index), so a resumed run sees what an unbroken one would have seen.
+A sample is a pure function of (seed, index), so a resumed run sees what an unbroken one would have seen. With more
+than one draw, neighbouring indices show one scene through one camera, with noise of their own.
 """
 
 import json
@@ -136,11 +137,12 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         frames: int,
         seed: int,
         count: int,
+        draws: int = 1,
     ) -> None:
         low, high = (px * scale * SUPERSAMPLING for px in data.interocular_px)
         self.faces = [pyramid(face, low, high) for face in usable(faces, data, scale)]
         self.data, self.degradation = data, degradation
-        self.scale, self.frames, self.seed, self.count = scale, frames, seed, count
+        self.scale, self.frames, self.seed, self.count, self.draws = scale, frames, seed, count, draws
 
     def __len__(self) -> int:
         return self.count
@@ -153,7 +155,8 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """As __getitem__, in image layout: uint8 (p, p, 3T), uint8 (p*scale, p*scale, 3), float32 (4,)."""
         cv2.setNumThreads(1)
-        rng = np.random.default_rng([self.seed, index])
+        scene, draw = divmod(index, self.draws)
+        rng, noise = (np.random.default_rng([self.seed, scene, use]) for use in (0, 1 + draw))
         patch, scale, fine = self.data.patch, self.scale, self.scale * SUPERSAMPLING
         levels = self.faces[rng.integers(len(self.faces))]
         walk = self._walk(rng)
@@ -172,7 +175,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
             moved = clip[t][y : y + fine * window, x : x + fine * window]
             sharp = cv2.resize(moved, (scale * window, scale * window), interpolation=cv2.INTER_AREA)
             newest = sharp if newest is None else newest
-            frame = camera.shoot(sharp.astype(np.float32) / 255, rng)
+            frame = camera.shoot(sharp.astype(np.float32) / 255, noise)
             taken.append(frame[oy : oy + patch, ox : ox + patch])
         assert newest is not None
         if self.frames > 1 and rng.random() < self.data.repeated:

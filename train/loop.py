@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> Path:
 
     A state in config.out is taken up. Ctrl-C saves and ends. Raises TrainError and its kinds.
     """
-    with joined(config.device, config.batch) as group, Interrupt() as interrupt:
+    with joined(config.device, config.batch, draws_of_scene(config)) as group, Interrupt() as interrupt:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -105,8 +105,10 @@ def train(config: TrainConfig) -> Path:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
                     loss = loss + config.loss.magnitude * terms["magnitude"]
                 if tracker:
-                    terms |= (view := tracker_terms(tracker, fake, hr, eye))
+                    terms |= (view := tracker_terms(tracker, fake, hr, eye, draws_of_scene(config)))
                     loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
+                    if "tremble" in view:
+                        loss = loss + config.loss.consistency * view["tremble"]
                 if players.critic and adversarial is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
                     weight = adversarial / config.loss.adversarial
@@ -173,6 +175,8 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor, e
         terms["colour"] = losses.balanced(losses.colour(fake, hr), losses.colour(plain, hr))
     if config.loss.iris:
         terms["iris"] = losses.balanced(losses.iris(fake, hr, eye), losses.iris(plain, hr, eye))
+    if config.loss.consistency:
+        terms["consistency"] = losses.balanced(losses.disagreement(fake), losses.disagreement(plain))
     if config.loss.gradient:
         terms["gradient"] = losses.gradient(fake, hr).mean()
     if config.loss.frequency:
@@ -182,7 +186,9 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor, e
 
 def sum_of_terms(config: TrainConfig, terms: dict[str, Tensor]) -> Tensor:
     """The weighted sum of generator_terms()."""
-    weights = {name: getattr(config.loss, name) for name in ("pixel", "colour", "iris", "gradient", "frequency")}
+    weights = {
+        name: getattr(config.loss, name) for name in ("pixel", "colour", "iris", "consistency", "gradient", "frequency")
+    }
     return torch.stack([weights[name] * value for name, value in terms.items() if name in weights]).sum()
 
 
@@ -215,6 +221,11 @@ def export(config: TrainConfig, average: SwinIR, step: int, before: list[Any], s
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 
+def draws_of_scene(config: TrainConfig) -> int:
+    """How many neighbours in a batch show one scene."""
+    return 2 if config.loss.consistency else 1
+
+
 def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """This process's share of every batch from `step` on: as Samples gives them, (B, ...)."""
     samples = Samples(
@@ -225,6 +236,7 @@ def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> 
         frames=config.network.frames,
         seed=config.seed,
         count=config.steps * config.batch,
+        draws=draws_of_scene(config),
     )
     numbers = torch.arange(len(samples)).view(config.steps, config.batch)[step:]
     yield from DataLoader(

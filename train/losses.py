@@ -82,6 +82,11 @@ def cie_lab(bgr: Tensor) -> Tensor:
     return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=1)
 
 
+def disagreement(images: Tensor) -> Tensor:
+    """Charbonnier penalty between the two noisy draws of each scene, which are neighbours: (2B, ...) -> (B,)."""
+    return charbonnier(images[0::2], images[1::2])
+
+
 def gradient(image: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the horizontal and vertical first differences, (B,)."""
     d = image - truth

@@ -31,8 +31,8 @@ class Group:
         return DistributedDataParallel(module, broadcast_buffers=False) if self.size > 1 else module
 
     def share(self, batch: Tensor) -> Tensor:
-        """This process's samples of a whole batch."""
-        return batch[self.rank :: self.size]
+        """This process's samples of a whole batch: neighbours stay together."""
+        return batch.chunk(self.size)[self.rank]
 
     def any(self, flag: bool) -> bool:
         """True in all processes when true in one, so that all leave the loop at the same step."""
@@ -44,16 +44,16 @@ class Group:
 
 
 @contextmanager
-def joined(device: str, batch: int) -> Iterator[Group]:
+def joined(device: str, batch: int, together: int = 1) -> Iterator[Group]:
     """Join the processes that torchrun started, with nccl on cuda and gloo on cpu.
 
-    Raises TrainError: no such device, or a batch that cannot be shared out evenly.
+    Raises TrainError: no such device, or a batch that cannot be shared out evenly, in neighbours that stay together.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainError("device: expected an NVIDIA GPU for cuda, PyTorch finds none; choose --device cpu")
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    if batch % size:
-        raise TrainError(f"batch: expected a multiple of the {size} processes, got {batch}")
+    if batch % (size * together):
+        raise TrainError(f"batch: expected a multiple of {size * together} with {size} processes, got {batch}")
     where = torch.device("cuda", local) if device == "cuda" else torch.device("cpu")
     if where.type == "cuda":
         torch.cuda.set_device(where)

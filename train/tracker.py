@@ -80,12 +80,16 @@ def eye_images(picture: Tensor, eye: Tensor) -> Tensor:
     return 255 * sample(picture, eye_grid(eye, SIDE, EYE_WIDTH * MARGIN / SIDE, picture.shape[2:]))
 
 
-def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: Tensor) -> dict[str, Tensor]:
+def tracker_terms(
+    network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: Tensor, draws: int = 1
+) -> dict[str, Tensor]:
     """How far the network's view of the image is from that of the truth, over the samples that show their eye.
 
     seen: mean absolute distance of the features, over their mean absolute value. gaze: root mean square over samples of
     the angle between the answers, in radians (its chord): squared, since the least absolute angle leaves a bias. The
-    other eye of the face is taken to be this one's mirror image. image, truth: (B, 3, H, W); eye: as for eye_images().
+    other eye of the face is taken to be this one's mirror image. tremble: root mean square of the angle between the
+    answers to the two draws of a scene, if draws is 2 and neighbours are such. image, truth: (B, 3, H, W); eye: as for
+    eye_images().
     """
     height, width = image.shape[2:]
     reach = eye[:, 2] * EYE_WIDTH / 2
@@ -96,16 +100,18 @@ def tracker_terms(network: TorchGazeNetwork, image: Tensor, truth: Tensor, eye: 
         & (eye[:, 1] <= height - 1 - reach)
     )
     if not inside.any():
-        zero = image.sum() * 0
-        return {"seen": zero, "gaze": zero}
+        return dict.fromkeys(("seen", "gaze", "tremble")[: 1 + draws], image.sum() * 0)
     image, truth, eye = image[inside], truth[inside], eye[inside]
     with torch.no_grad():
         wanted, aim = _look(network, truth, eye)
     seen, gaze = _look(network, image, eye)
-    return {
-        "seen": (seen - wanted).abs().mean() / wanted.abs().mean(),
-        "gaze": torch.sqrt((gaze - aim).square().sum(1).mean() + 1e-6),
-    }
+    terms = {"seen": (seen - wanted).abs().mean() / wanted.abs().mean(), "gaze": _angle(gaze, aim)}
+    return terms | {"tremble": _angle(gaze[0::2], gaze[1::2])} if draws == 2 else terms
+
+
+def _angle(gaze: Tensor, aim: Tensor) -> Tensor:
+    """Root mean square over samples of the chord between two directions (B, 3)."""
+    return torch.sqrt((gaze - aim).square().sum(1).mean() + 1e-6)
 
 
 def _look(network: TorchGazeNetwork, picture: Tensor, eye: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from train.config import DataConfig, LossConfig, TrainConfig
         ),
         ({"amp": "fp16"}, "it needs --device cuda"),
         ({"loss": LossConfig(adversarial_from=2)}, "adversarial_from: expected 0 to 1"),
+        ({"loss": LossConfig(consistency=1), "batch": 3}, "which pairs"),
         ({"loss": LossConfig(feature=1)}, "it needs the critic"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -26,8 +26,8 @@ def face(faces):
 
 @pytest.fixture
 def samples(faces):
-    def make(data=None, degradation=None, *, scale=2, frames=1, seed=0):
-        settings = {"scale": scale, "frames": frames, "seed": seed, "count": 100}
+    def make(data=None, degradation=None, *, scale=2, frames=1, seed=0, draws=1):
+        settings = {"scale": scale, "frames": frames, "seed": seed, "count": 100, "draws": draws}
         return Samples(faces, data or DataConfig(), degradation or DegradationConfig(), **settings)
 
     return make
@@ -52,6 +52,19 @@ def test_sample_is_a_function_of_seed_and_index(samples):
             np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first.sample(0)[1], other_seed.sample(0)[1])
     assert not np.array_equal(first.sample(0)[1], first.sample(1)[1])
+
+
+def test_draws_of_a_scene_are_neighbours_and_differ_in_their_noise_alone(samples):
+    made = samples(degradation=DegradationConfig(clean=0, noise=1, common=0), frames=2, draws=2)
+
+    for index in range(0, 8, 2):
+        (first, sharp, eye), (second, same_sharp, same_eye) = made.sample(index), made.sample(index + 1)
+        np.testing.assert_array_equal(sharp, same_sharp)
+        np.testing.assert_array_equal(eye, same_eye)
+        apart = first.astype(float) - second
+        assert 0.1 < apart.std() < 30
+        assert abs(apart.mean()) < 2
+    assert not np.array_equal(made.sample(1)[1], made.sample(2)[1])
 
 
 @pytest.mark.parametrize("scale", [2, 4])

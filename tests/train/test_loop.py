@@ -20,6 +20,7 @@ from train.state import read_state
 ALL_TERMS = LossConfig(
     colour=0.1,
     iris=0.1,
+    consistency=0.1,
     gradient=0.1,
     frequency=0.1,
     magnitude=0.1,
@@ -76,7 +77,7 @@ def test_log_holds_what_a_run_is_judged_by(tiny):
     assert last["step"] == 6
     assert last["epoch"] == 4
     expected = {"learning_rate", "images_per_s", "pixel", "gradient", "frequency", "magnitude", "adversarial"}
-    assert expected | {"feature", "wasserstein", "penalty", "gradient_norm", "step_s"} <= set(last)
+    assert expected | {"consistency", "feature", "wasserstein", "penalty", "gradient_norm", "step_s"} <= set(last)
 
 
 def test_pixel_loss_falls(tiny):

@@ -11,6 +11,7 @@ from train.losses import (
     cie_lab,
     colour,
     critic_loss,
+    disagreement,
     feature_matching,
     focal_frequency,
     gradient,
@@ -42,6 +43,14 @@ def test_charbonnier_is_nought_for_equal_images_and_one_for_each_sample():
     x = torch.rand(3, 3, 4, 4)
 
     assert charbonnier(x, x).tolist() == [0, 0, 0]
+
+
+def test_disagreement_is_between_neighbours_and_knows_no_truth():
+    first, second, other = image(0.0, 0.0), image(0.0, 4 * EPSILON), image(1.0, 1.0)
+
+    value = disagreement(torch.cat([first, second, other, other]))
+
+    assert value.tolist() == pytest.approx([2 * EPSILON, 0], rel=1e-4)
 
 
 def test_balanced_weighs_samples_by_the_root_of_their_reference():

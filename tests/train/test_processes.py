@@ -11,7 +11,7 @@ import torch
 from engines import SwinIRConfig, save_checkpoint
 from engines.swinir import SwinIR
 from train.errors import TrainError
-from train.processes import joined
+from train.processes import Group, joined
 from train.state import read_state
 
 SHAPE = ["--network.embed-dim", "8", "--network.depths", "1", "--network.heads", "2"]
@@ -37,8 +37,17 @@ def test_alone_it_is_a_group_of_one():
 def test_batch_that_cannot_be_shared_out_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
 
-    with pytest.raises(TrainError, match="expected a multiple of the 3 processes, got 16"), joined("cpu", 16):
+    with pytest.raises(TrainError, match="expected a multiple of 3 with 3 processes, got 16"), joined("cpu", 16):
         pass
+
+
+def test_pairs_stay_together(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    with pytest.raises(TrainError, match="expected a multiple of 4 with 2 processes, got 6"), joined("cpu", 6, 2):
+        pass
+    second = Group(rank=1, size=2, device=torch.device("cpu"))
+    assert second.share(torch.arange(8)).tolist() == [4, 5, 6, 7]
 
 
 @pytest.mark.slow

@@ -80,6 +80,20 @@ def test_difference_in_the_eye_is_seen_and_has_a_gradient():
     assert picture.grad[:, :, 20:28, 20:28].abs().sum() > 0
 
 
+def test_tremble_is_between_the_answers_to_two_draws_of_a_scene():
+    rng = torch.Generator().manual_seed(0)
+    truth, other = (torch.rand(1, 3, 48, 48, generator=rng).expand(2, -1, -1, -1) for _ in range(2))
+    eye = torch.tensor([[24.0, 24.0, 30.0, 1.0]]).expand(2, -1)
+
+    alike = tracker_terms(MeanColour(), other, truth, eye, draws=2)
+    apart = tracker_terms(MeanColour(), torch.stack([truth[0], other[0]]), truth, eye, draws=2)
+
+    assert alike["tremble"].item() == pytest.approx(1e-3, rel=1e-3)
+    assert alike["gaze"].item() > 2e-3
+    assert apart["tremble"].item() == pytest.approx(alike["gaze"].item(), rel=1e-3)
+    assert "tremble" not in tracker_terms(MeanColour(), other, truth, eye)
+
+
 def test_sample_that_does_not_show_its_eye_does_not_count():
     truth, picture = torch.zeros(1, 3, 48, 48), torch.ones(1, 3, 48, 48)
 
