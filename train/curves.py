@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from train.files import whole_file
+
 Row = dict[str, Any]
 NOT_LOSSES = frozenset({"step", "epoch", "learning_rate", "images_per_s", "step_s", "gradient_norm", "wasserstein"})
 
@@ -27,7 +29,7 @@ def read_log(path: Path) -> list[Row]:
 def draw_curves(log: Path) -> list[Path]:
     """Draw loss.png and psnr.png beside the log, as far as it holds figures for them; returns what was written.
 
-    Raises ImportError without matplotlib.
+    Raises ImportError without matplotlib, TrainError when the disk does not take them.
     """
     from matplotlib.figure import Figure
 
@@ -44,7 +46,8 @@ def draw_curves(log: Path) -> list[Path]:
         axes.legend()
         axes.grid(alpha=0.3)
         written.append(log.with_name("loss.png"))
-        figure.savefig(written[-1], dpi=120)
+        with whole_file(written[-1]) as file:
+            figure.savefig(file, format="png", dpi=120)
     if tests:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="step", ylabel="RGB PSNR on held-out faces (dB)")
@@ -57,7 +60,8 @@ def draw_curves(log: Path) -> list[Path]:
         axes.legend()
         axes.grid(alpha=0.3)
         written.append(log.with_name("psnr.png"))
-        figure.savefig(written[-1], dpi=120)
+        with whole_file(written[-1]) as file:
+            figure.savefig(file, format="png", dpi=120)
     return written
 
 

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from train.board import Board
 from train.config import TrainConfig
 from train.curves import draw_curves
 from train.errors import TrainError
@@ -36,7 +37,7 @@ class RunLog:
     def __enter__(self) -> Self:
         if self.quiet:
             return self
-        with ExitStack() as opened:
+        with self._writing(), ExitStack() as opened:
             columns = (
                 BarColumn(),
                 MofNCompleteColumn(),
@@ -46,14 +47,11 @@ class RunLog:
             )
             self._progress = opened.enter_context(Progress(*columns, disable=not self._plain.is_terminal))
             self._bar = self._progress.add_task("", total=self.config.steps, completed=self.start)
-            try:
-                self.config.out.mkdir(parents=True, exist_ok=True)
-                self._file = opened.enter_context((self.config.out / "log.jsonl").open("a"))
-            except OSError as err:
-                raise TrainError(f"{self.config.out}: cannot write the log: {err.strerror or err}") from err
-            self._board = _open_board(self.config, self.start)
+            self.config.out.mkdir(parents=True, exist_ok=True)
+            self._file = opened.enter_context((self.config.out / "log.jsonl").open("a"))
+            self._board = _board(self.config, self.start)
             if self._board:
-                opened.callback(self._board.close)
+                opened.enter_context(self._board)
             else:
                 self.say("no TensorBoard log and no curves: pip install 'catchlight\\[train]'")
             self._opened = opened.pop_all()
@@ -64,9 +62,9 @@ class RunLog:
     ) -> None:
         if self.quiet:
             return
-        if self._board and kind is None:
-            draw_curves(self.config.out / "log.jsonl")
-        self._opened.close()
+        with self._writing(), self._opened:
+            if self._board and kind is None:
+                draw_curves(self.config.out / "log.jsonl")
 
     def say(self, text: str) -> None:
         """A line on the console, above the progress bar."""
@@ -93,42 +91,51 @@ class RunLog:
             "step_s": round(self._step_s / self._steps, 4),
         } | {name: round(float(total) / self._counts[name], 6) for name, total in self._sums.items()}
         self._sums, self._counts, self._steps, self._step_s, self._since = {}, {}, 0, 0.0, now
-        self._write(line)
+        with self._writing():
+            self._write(line)
+            for name, number in line.items():
+                if self._board and name != "step":
+                    self._board.scalar(name, number, step)
         self.say(
             "  ".join(f"{name} {value:.4g}" if name != "step" else f"step {value}" for name, value in line.items())
         )
-        for name, number in line.items():
-            if self._board and name != "step":
-                self._board.add_scalar(name, number, step)
 
     def test(self, step: int, table: Table, grid: NDArray[np.uint8]) -> None:
         """Take note of a test on held-out faces: its scores, and a sheet of examples, BGR."""
         if self.quiet:
             return
         gains = {c: round(m["tier"]["psnr_rgb"] - m["bicubic"]["psnr_rgb"], 3) for c, m in table.items()}
-        self._write({"step": step, "gain_db": gains, "test": table})
-        write_sheet(self.config.out / f"sheet-{step:07d}.png", grid)
         shown = ", ".join(f"{c} {m['tier']['psnr_rgb']:.2f} ({gains[c]:+.2f})" for c, m in table.items())
         self.say(f"step {step}  test, RGB dB (over bicubic): {shown}")
-        if self._board:
-            for condition, methods in table.items():
-                for name, score in methods["tier"].items():
-                    self._board.add_scalar(f"test/{condition}/{name}", score, step)
-            self._board.add_image("test/sheet", grid[..., ::-1], step, dataformats="HWC")
-            draw_curves(self.config.out / "log.jsonl")
+        write_sheet(self.config.out / f"sheet-{step:07d}.png", grid)
+        with self._writing():
+            self._write({"step": step, "gain_db": gains, "test": table})
+            if self._board:
+                for condition, methods in table.items():
+                    for name, score in methods["tier"].items():
+                        self._board.scalar(f"test/{condition}/{name}", score, step)
+                self._board.image("test/sheet", grid, step)
+                draw_curves(self.config.out / "log.jsonl")
 
     def _write(self, line: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            yield
         except OSError as err:
-            raise TrainError(f"{self._file.name}: cannot be written: {err.strerror or err}; free some space") from err
+            raise TrainError(
+                f"{self.config.out}: cannot write the log: {err.strerror or err}; free some space and go on, or choose "
+                "another --out"
+            ) from err
 
 
-def _open_board(config: TrainConfig, start: int) -> Any:  # noqa: ANN401 - torch's SummaryWriter, where it is installed
+def _board(config: TrainConfig, start: int) -> Board | None:
     try:
         import matplotlib  # noqa: F401 - for the curves, which come with it
-        from torch.utils.tensorboard import SummaryWriter
+
+        return Board(config.out / "tensorboard", start)
     except ImportError:
         return None
-    return SummaryWriter(str(config.out / "tensorboard"), purge_step=start or None)

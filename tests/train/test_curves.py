@@ -1,8 +1,10 @@
 import json
 
 import cv2
+import pytest
 
 from train.curves import draw_curves, read_log
+from train.errors import TrainError
 
 
 def line(step, **values):
@@ -36,3 +38,17 @@ def test_log_without_figures_gives_no_picture(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
 
     assert draw_curves(tmp_path / "log.jsonl") == []
+
+
+@pytest.mark.parametrize("picture", ["loss.png", "psnr.png"])
+def test_full_disk_leaves_the_curves_that_were_there(tmp_path, picture, disk_of):
+    log = tmp_path / "log.jsonl"
+    score = {"clean": {"tier": {"psnr_rgb": 35.0}, "bicubic": {"psnr_rgb": 34.0}}}
+    log.write_text(line(1, pixel=0.5) if picture == "loss.png" else line(1, test=score))
+    (tmp_path / picture).write_text("before")
+
+    with disk_of(5_000), pytest.raises(TrainError, match=f"{picture}: cannot be written: .*; free some space"):
+        draw_curves(log)
+
+    assert (tmp_path / picture).read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", picture}

@@ -1,5 +1,3 @@
-import resource
-
 import pytest
 
 from train.errors import TrainError
@@ -24,18 +22,14 @@ def test_error_in_the_block_leaves_what_was_there(tmp_path):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("b", "before")]
 
 
-def test_full_disk_leaves_what_was_there(tmp_path):
+def test_full_disk_leaves_what_was_there(tmp_path, disk_of):
     (tmp_path / "b").write_text("before")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
-    try:
-        with (
-            pytest.raises(TrainError, match=r"b: cannot be written: .*; free some space"),
-            whole_file(tmp_path / "b") as f,
-        ):
-            f.write(bytes(20_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with (
+        disk_of(5_000),
+        pytest.raises(TrainError, match=r"b: cannot be written: .*; free some space"),
+        whole_file(tmp_path / "b") as f,
+    ):
+        f.write(bytes(20_000))
 
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("b", "before")]

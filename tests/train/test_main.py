@@ -142,6 +142,18 @@ def test_mistake_is_answered_in_one_line(arguments, message, tmp_path, monkeypat
     assert error.count("\n") == 1
 
 
+def test_full_disk_ends_the_run_with_one_line(faces_dir, tmp_path, disk_of, capsys):
+    command = ["run", "--data-dir", str(faces_dir), "--out", str(tmp_path / "run"), *TINY, "--log-every", "1"]
+
+    with disk_of(1_000):
+        code = main([*command, "--steps", "100", "--batch", "2", "--workers", "0", "--threads", "1"])
+
+    error = capsys.readouterr().err
+    assert code == 1
+    assert error.startswith(f"train: {tmp_path / 'run'}: cannot write the log: File too large; free some space")
+    assert error.count("\n") == 1
+
+
 def test_folder_that_cannot_be_prepared_ends_the_run(tmp_path, capfd):
     code = main(["run", "--data-dir", str(tmp_path), "--out", str(tmp_path / "run")])
 

@@ -1,5 +1,4 @@
 import json
-import resource
 from dataclasses import replace
 
 import pytest
@@ -24,18 +23,13 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 
-def test_full_disk_leaves_the_old_state_and_no_half_written_file(tmp_path):
+def test_full_disk_leaves_the_old_state_and_no_half_written_file(tmp_path, disk_of):
     path = tmp_path / "state.pt"
     save_state(path, CONFIG, STATE)
     before = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(TrainError, match="the last saved state is kept; free some space"):
-            save_state(path, CONFIG, STATE | {"step": 4, "generator": {"w": torch.ones(50_000)}})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with disk_of(20_000), pytest.raises(TrainError, match="the last saved state is kept; free some space"):
+        save_state(path, CONFIG, STATE | {"step": 4, "generator": {"w": torch.ones(50_000)}})
 
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
