@@ -1,4 +1,5 @@
-"""Scores on faces that a network has not seen: {clean, webcam, dark} x {PSNR, SSIM}, beside bicubic's and Lanczos's.
+"""Scores on faces that a network has not seen: {clean, webcam, dark} x {PSNR, SSIM} x {RGB, Y}, beside bicubic's and
+Lanczos's.
 
 Each face is resized so that its eyes are 128 pixels apart, moved by a random fraction of a pixel, and photographed at
 1 / scale of that: 64 low-resolution pixels at x2, 32 at x4, and the same truth for every scale. The frames of a
@@ -123,7 +124,7 @@ class Exam:
         }
 
     def table(self, enhance: Enhance) -> Table:
-        """{"clean" | "webcam" | "dark": {"tier" | "bicubic" | "lanczos": {"psnr_rgb", "psnr_y", "ssim"}}}."""
+        """{"clean" | "webcam" | "dark": {"tier" | "bicubic" | "lanczos": train.metrics.scores()}}."""
         return {c: {"tier": self.mean_scores(p, enhance)} | self._baselines[c] for c, p in self.patches.items()}
 
     def mean_scores(self, patches: Patches, enhance: Enhance) -> dict[str, float]:
@@ -136,13 +137,19 @@ class Exam:
 
 def as_text(table: Table, name: str) -> str:
     """The table for people."""
-    columns = {"psnr_rgb": ("RGB dB", 2), "psnr_y": ("Y dB", 2), "ssim": ("SSIM", 4), "lpips": ("LPIPS", 4)}
+    columns = {
+        "psnr_rgb": ("RGB dB", 2),
+        "psnr_y": ("Y dB", 2),
+        "ssim_rgb": ("RGB SSIM", 4),
+        "ssim": ("Y SSIM", 4),
+        "lpips": ("LPIPS", 4),
+    }
     shown = [key for key in columns if key in next(iter(table.values()))["tier"]]
     wide = max(12, len(name) + 2)
-    lines = [f"{'condition':11}{'method':{wide}}" + "".join(f"{columns[key][0]:>8}" for key in shown)]
+    lines = [f"{'condition':11}{'method':{wide}}" + "".join(f"{columns[key][0]:>10}" for key in shown)]
     for condition, methods in table.items():
         for method, score in methods.items():
-            figures = "".join(f"{score[key]:8.{columns[key][1]}f}" for key in shown)
+            figures = "".join(f"{score[key]:10.{columns[key][1]}f}" for key in shown)
             lines.append(f"{condition:11}{name if method == 'tier' else method:{wide}}{figures}")
     return "\n".join(lines)
 

@@ -21,16 +21,25 @@ def psnr(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
 
 def ssim(a: Image, b: Image) -> float:
     """Structural similarity of luma (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5)."""
-    value = structural_similarity(
-        luma(a), luma(b), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
-    return float(value)
+    return _similarity(luma(a), luma(b))
+
+
+def ssim_rgb(a: Image, b: Image) -> float:
+    """Structural similarity, the mean over the three channels."""
+    return float(np.mean([_similarity(a[..., i], b[..., i]) for i in range(3)]))
 
 
 def scores(image: Image, truth: Image) -> dict[str, float]:
-    """RGB and Y PSNR in dB, and SSIM, of one image."""
+    """PSNR in dB and SSIM of one image, each of RGB and of Y; "ssim" is Y's."""
     return {
         "psnr_rgb": psnr(image, truth),
         "psnr_y": psnr(luma(image), luma(truth)),
+        "ssim_rgb": ssim_rgb(image, truth),
         "ssim": ssim(image, truth),
     }
+
+
+def _similarity(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    return float(
+        structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    )

@@ -24,7 +24,7 @@ def test_an_untrained_network_scores_as_bicubic_but_for_back_projection(exam):
     assert list(table) == ["clean", "webcam", "dark"]
     for condition, methods in table.items():
         assert list(methods) == ["tier", "bicubic", "lanczos"]
-        for key in ("psnr_rgb", "psnr_y", "ssim"):
+        for key in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim"):
             above = 2.0 if condition == "clean" else 0.1
             assert -1.0 < methods["tier"][key] - methods["bicubic"][key] < above
 
@@ -34,7 +34,7 @@ def test_darker_light_costs_every_score(exam):
         exam.table(interpolation(cv2.INTER_LINEAR, 2))[c]["tier"] for c in ("clean", "webcam", "dark")
     )
 
-    for key in ("psnr_rgb", "psnr_y", "ssim"):
+    for key in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim"):
         assert clean[key] > webcam[key] > dark[key]
 
 
@@ -88,12 +88,14 @@ def test_fewer_faces_can_be_asked_for(val_dir):
 
 
 def test_table_for_people_names_the_tier(exam):
-    text = as_text(exam.table(interpolation(cv2.INTER_LINEAR, 2)), "a-tier-with-a-long-name")
+    table = exam.table(interpolation(cv2.INTER_LINEAR, 2))
 
-    lines = text.splitlines()
+    lines = as_text(table, "a-tier-with-a-long-name").splitlines()
+
     assert len(lines) == 1 + 3 * 3
-    assert lines[0].split() == ["condition", "method", "RGB", "dB", "Y", "dB", "SSIM"]
+    assert lines[0].split() == ["condition", "method", "RGB", "dB", "Y", "dB", "RGB", "SSIM", "Y", "SSIM"]
     assert lines[1].split()[:2] == ["clean", "a-tier-with-a-long-name"]
+    assert lines[1].split()[4:] == [f"{table['clean']['tier'][key]:.4f}" for key in ("ssim_rgb", "ssim")]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -103,7 +105,7 @@ def test_json_keeps_its_contract(exam, tmp_path):
     document = json.loads((tmp_path / "scores.json").read_text())
     for condition in ("clean", "webcam", "dark"):
         for method in ("tier", "bicubic"):
-            assert set(document["conditions"][condition][method]) == {"psnr_rgb", "psnr_y", "ssim"}
+            assert set(document["conditions"][condition][method]) == {"psnr_rgb", "psnr_y", "ssim_rgb", "ssim"}
 
 
 def test_perceptual_distance_is_a_column_of_its_own(val_dir):
