@@ -114,6 +114,7 @@ class RunLog:
                 for condition, methods in table.items():
                     for name, score in methods["tier"].items():
                         self._board.scalar(f"test/{condition}/{name}", score, step)
+                        self._board.scalar(f"test/{condition}/{name}/bicubic", methods["bicubic"][name], step)
                 self._board.image("test/sheet", grid, step)
                 draw_curves(self.config.out / "log.jsonl")
 

@@ -232,6 +232,41 @@ def test_test_on_held_out_faces_is_logged_beside_bicubic_and_drawn(tiny, val_dir
     assert {"loss.png", "psnr.png", "sheet-0000002.png", "sheet-0000004.png", "tensorboard"} <= written
 
 
+def test_tensorboard_shows_the_losses_the_rate_and_the_tests_beside_bicubic(tiny, val_dir):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = tiny(val_dir=val_dir, steps=4, test_every=2)
+
+    train(config)
+
+    board = accumulator.EventAccumulator(str(config.out / "tensorboard")).Reload()
+    shown = {name: [(e.step, e.value) for e in board.Scalars(name)] for name in board.Tags()["scalars"]}
+    lines, tests = ([row for row in rows(config) if ("test" in row) == test] for test in (False, True))
+    for name in ("pixel", "learning_rate"):
+        assert shown[name] == [(row["step"], pytest.approx(row[name])) for row in lines]
+    for condition in ("clean", "webcam", "dark"):
+        for score in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim"):
+            for name, method in ((score, "tier"), (f"{score}/bicubic", "bicubic")):
+                expected = [(row["step"], pytest.approx(row["test"][condition][method][score])) for row in tests]
+                assert shown[f"test/{condition}/{name}"] == expected
+    for event, step in zip(board.Images("test/sheet"), (2, 4), strict=True):
+        sheet = cv2.imread(str(config.out / f"sheet-{step:07d}.png"))
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(event.encoded_image_string, np.uint8), 1), sheet)
+
+
+def test_tensorboard_shows_a_resumed_run_s_steps_once(tiny):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = tiny(log_every=1)
+    train(replace(config, steps=4))
+    saved = (config.out / "state.pt").read_bytes()
+    train(config)
+
+    (config.out / "state.pt").write_bytes(saved)  # as if the machine had stopped before it saved again
+    train(config)
+
+    board = accumulator.EventAccumulator(str(config.out / "tensorboard")).Reload()
+    assert [e.step for e in board.Scalars("pixel")] == [1, 2, 3, 4, 5, 6]
+
+
 def test_workers_do_not_wait_for_threads_that_opencv_had_in_their_parent(tiny):
     cv2.setNumThreads(2)
     cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (2000, 2000), flags=cv2.INTER_CUBIC)
