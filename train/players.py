@@ -13,6 +13,7 @@ from train.critic import Critic
 from train.errors import TrainError
 from train.frames import spread
 from train.processes import Group
+from train.prune import is_smaller, prune
 
 GRADIENT_LIMIT = 5.0
 """Norm at which the generator's gradient is clipped."""
@@ -84,15 +85,20 @@ class Players:
 
 
 def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.Tensor]:
-    """A tier's or a checkpoint's weights as a start for a network of the same body, perhaps of other ends.
+    """A tier's or a checkpoint's weights as a start for a network of the same body or a smaller, perhaps of other ends.
 
-    Filters of other frames: see spread(). For another scale the last convolution is missing: it starts anew, the body
-    does not. Raises TrainError for another body.
+    Filters of other frames: see spread(); a smaller body: see prune(). For another scale the last convolution is
+    missing: it starts anew, the body does not. Raises TrainError for another body.
     """
     given = load_checkpoint(checkpoint)
-    if replace(given.config, frames=network.frames, scale=network.scale) != network:
-        raise TrainError(f"init {checkpoint}: expected {network}, but for frames and scale; got {given.config}")
+    body = replace(network, frames=given.config.frames, scale=given.config.scale)
+    if not is_smaller(body, given.config):
+        raise TrainError(
+            f"init {checkpoint}: expected {network} or larger, but for frames and scale; got {given.config}"
+        )
     weights = SwinIR.from_checkpoint(given).state_dict()
+    if body != given.config:
+        weights = prune(weights, given.config, body)
     weights["conv_first.weight"] = spread(weights["conv_first.weight"], given.config.frames, network.frames)
     if given.config.scale != network.scale:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}

@@ -190,6 +190,21 @@ def test_training_for_another_scale_keeps_the_body_and_starts_its_end_anew(tiny,
     np.testing.assert_allclose(result.tensors["conv_up.bias"], 0, atol=1e-6)
 
 
+def test_smaller_network_starts_from_what_a_larger_one_knows(tiny, tmp_path):
+    large = replace(tiny().network, embed_dim=16, depths=(2, 1), heads=4)
+    torch.manual_seed(3)
+    start = save_checkpoint(tmp_path / "start", large, SwinIR(large).tensors(), {})
+    config = tiny(init=str(start), steps=1, learning_rate=1e-9)
+
+    made = load_checkpoint(train(config))
+
+    known = load_checkpoint(str(start)).tensors["conv_up.bias"]
+    assert made.config == config.network
+    np.testing.assert_allclose(made.tensors["conv_up.bias"], known, atol=1e-6)
+    filters = load_checkpoint(str(start)).tensors["conv_first.weight"]
+    assert all(np.abs(filters - kept).max(axis=(1, 2, 3)).min() < 1e-6 for kept in made.tensors["conv_first.weight"])
+
+
 def test_weights_of_another_network_are_refused_as_a_start(tiny, tmp_path):
     other = SwinIRConfig(embed_dim=16, depths=(1,), heads=2)
     start = save_checkpoint(tmp_path / "start", other, SwinIR(other).tensors(), {})
