@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from engines import SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.__main__ import main
+from train.state import read_state
 
 TINY = ["--network.embed-dim", "8", "--network.depths", "1", "--network.heads", "2", "--data.patch", "16"]
 SHORT = ["--steps", "2", "--batch", "2", "--workers", "0", "--threads", "1"]
@@ -172,7 +174,9 @@ def test_value_that_cannot_be_is_refused_with_the_reason(capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_folder_of_twenty_pictures_becomes_a_scored_network_with_one_command(tmp_path, portrait, val_dir):
+def test_folder_of_twenty_pictures_becomes_a_scored_network_with_one_command_interrupted_or_not(
+    tmp_path, portrait, val_dir
+):
     faces = tmp_path / "faces"
     faces.mkdir()
     for number in range(20):
@@ -180,15 +184,30 @@ def test_folder_of_twenty_pictures_becomes_a_scored_network_with_one_command(tmp
     command = [sys.executable, "-m", "train", "run", "--data-dir", str(faces), "--val-dir", str(val_dir), *TINY]
     schedule = ["--steps", "200", "--test-every", "200", "--learning-rate", "1e-3", "--warmup", "10", "--threads", "1"]
     stages = ["--loss.adversarial", "1e-3", "--loss.adversarial-from", "0.8", "--batch", "4", "--critic.channels", "4"]
-
-    run = subprocess.run(
-        [*command, *schedule, *stages, "--out", str(tmp_path / "run")], capture_output=True, text=True, timeout=580
+    whole, broken = (
+        [*command, *schedule, *stages, "--log-every", "10", "--out", str(tmp_path / name / "run")]
+        for name in ("whole", "broken")
     )
+
+    run = subprocess.run(whole, capture_output=True, text=True, timeout=580)
+    interrupted = subprocess.Popen(broken, stdout=subprocess.PIPE, text=True)
+    assert interrupted.stdout is not None
+    while "step 50 " not in interrupted.stdout.readline():
+        assert interrupted.poll() is None
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.communicate(timeout=300)
+    stopped = read_state(tmp_path / "broken" / "run" / "state.pt")["step"]
+    resumed = subprocess.run(broken, capture_output=True, text=True, timeout=580)
 
     assert run.returncode == 0, run.stderr
     assert "20 faces; 0 rejected" in run.stdout
-    written = {path.name for path in (tmp_path / "run").iterdir()}
+    written = {path.name for path in (tmp_path / "whole" / "run").iterdir()}
     assert {"run.safetensors", "run.json", "run-fidelity.safetensors", "state.pt", "log.jsonl", "psnr.png"} <= written
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "whole" / "run" / "log.jsonl").read_text().splitlines()]
     losses = [row["pixel"] for row in log if "pixel" in row]
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[10:]) < np.mean(losses[:10])
+    assert (interrupted.returncode, resumed.returncode) == (0, 0), resumed.stderr
+    assert 50 <= stopped < 200
+    for name in ("run.safetensors", "run-fidelity.safetensors"):
+        unbroken, mended = ((tmp_path / folder / "run" / name).read_bytes() for folder in ("whole", "broken"))
+        assert mended == unbroken, name
