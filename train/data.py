@@ -48,17 +48,22 @@ def find_manifest(folder: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def load_faces(folder: Path, limit: int | None = None) -> list[Face]:
-    """Read the faces of a training folder that has a manifest.
-
-    Raises DataError: no manifest, no usable face, an image that cannot be read.
-    """
+def manifest_of(folder: Path) -> Path:
+    """The manifest that find_manifest() finds; raises DataError when there is none."""
     manifest = find_manifest(folder)
     if manifest is None:
         raise DataError(
             f"{folder}: expected manifest.json with eye positions; run `python -m train prepare {folder}` first"
         )
-    return _read(manifest, limit)
+    return manifest
+
+
+def load_faces(folder: Path, limit: int | None = None) -> list[Face]:
+    """Read the faces of a training folder that has a manifest.
+
+    Raises DataError: no manifest, no usable face, an image that cannot be read.
+    """
+    return _read(manifest_of(folder), limit)
 
 
 def load_labelled(folder: Path) -> list[Face]:

@@ -47,7 +47,7 @@ def load_weights(source: str) -> Weights:
     return Weights(
         config=SwinIRConfig.from_json(config["network"]),
         tensors={name: tensor.float().numpy() for name, tensor in state["average"].items()},
-        record={"stages": [*state["before"], training_record(config, int(state["step"]))]},
+        record={"stages": [*state["before"], training_record(config, int(state["step"]), state.get("data", {}))]},
     )
 
 

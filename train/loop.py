@@ -19,13 +19,13 @@ from engines.swinir import SwinIR, bicubic
 from train import losses
 from train.config import TrainConfig
 from train.critic import interpolate
-from train.data import Face, Samples, load_faces, usable
+from train.data import Face, Samples, load_faces, manifest_of, usable
 from train.errors import Diverged
 from train.evaluate import Exam, network
 from train.interrupt import Interrupt
 from train.players import Players
 from train.processes import Group, joined
-from train.record import training_record
+from train.record import data_record, training_record
 from train.runlog import RunLog
 from train.sheet import sheet
 from train.state import load_state, save_state
@@ -50,6 +50,7 @@ def train(config: TrainConfig) -> Path:
         cv2.setNumThreads(1)  # workers are forked, and would wait for OpenCV's threads that did not come along
         found = load_faces(config.data_dir)
         faces = usable(found, config.data, config.network.scale)
+        data = data_record(len(faces), manifest_of(config.data_dir))
         exam = None
         if config.val_dir and group.leads:
             exam = Exam(config.val_dir, frames=config.network.frames, scale=config.network.scale, every=4)
@@ -80,7 +81,7 @@ def train(config: TrainConfig) -> Path:
 
                 # The end of the first stage: weights that know no critic.
                 if group.leads and step and step == adversarial_start(config):
-                    export(config, players.average, step, before, "fidelity")
+                    export(config, players.average, step, before, data, "fidelity")
 
                 # The generator's picture of this batch.
                 with autocast(config, group):
@@ -128,11 +129,11 @@ def train(config: TrainConfig) -> Path:
                     log.test(step, exam.table(tested), grid)
                 stop = group.any(bool(interrupt))
                 if group.leads and (stop or step % config.save_every == 0 or step == config.steps):
-                    state = players.state_dict() | {"step": step, "rng": torch.get_rng_state(), "before": before}
-                    save_state(state_file, config, state)
+                    place = {"step": step, "rng": torch.get_rng_state(), "before": before, "data": data}
+                    save_state(state_file, config, players.state_dict() | place)
                 if stop:
                     break
-        return export(config, players.average, step, before) if group.leads else config.out
+        return export(config, players.average, step, before, data) if group.leads else config.out
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -211,13 +212,15 @@ def refuse_nan(terms: dict[str, Tensor], step: int, state_file: Path) -> None:
             raise Diverged(f"step {step}: the {name} term became {value}; {kept}; go on with a lower --learning-rate")
 
 
-def export(config: TrainConfig, average: SwinIR, step: int, before: list[Any], suffix: str = "") -> Path:
+def export(
+    config: TrainConfig, average: SwinIR, step: int, before: list[Any], data: dict[str, Any], suffix: str = ""
+) -> Path:
     """Write the moving average as a checkpoint named for the run, with the record of how it was made.
 
-    before: the stages by which the weights came about that the run started from.
+    before: the stages by which the weights came about that the run started from. data: what data_record() gave.
     """
     name = "-".join(filter(None, (config.out.name, suffix)))
-    record = {"stages": [*before, training_record(config.to_json(), step)]}
+    record = {"stages": [*before, training_record(config.to_json(), step, data)]}
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 

@@ -1,5 +1,6 @@
 """What is written beside weights about how they were made."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,19 @@ from torch import Tensor
 from engines.swinir import SwinIR
 
 
-def training_record(config: dict[str, Any], step: int) -> dict[str, Any]:
-    """Steps, configuration (TrainConfig.to_json(), files and folders by their last name), versions, source revision."""
+def training_record(config: dict[str, Any], step: int, data: dict[str, Any]) -> dict[str, Any]:
+    """Steps, configuration (TrainConfig.to_json(), files and folders by their last name), versions, source revision.
+
+    data: what the faces were, as data_record() gives it; empty where it is not known.
+    """
     places = {name: Path(config[name]).name for name in ("data_dir", "out", "init", "tracker") if config[name]}
     settings = {name: value for name, value in config.items() if name != "val_dir"} | places
-    return {"steps": step, "config": settings, "torch": torch.__version__, "revision": _revision()}
+    return {"steps": step, "config": settings, **data, "torch": torch.__version__, "revision": _revision()}
+
+
+def data_record(faces: int, manifest: Path) -> dict[str, Any]:
+    """The number of faces that were trained on, and the SHA-256 of the manifest that names them."""
+    return {"faces": faces, "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
 
 
 @torch.inference_mode()

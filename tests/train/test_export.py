@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from engines import CheckpointError, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
@@ -35,6 +36,19 @@ def test_run_gives_its_moving_average(tiny, tmp_path, source):
     assert written.sha256 == expected.sha256
     (stage,) = written.record["stages"]
     assert (stage["steps"], stage["config"]["out"]) == (6, "run")
+    assert stage == expected.record["stages"][0]
+
+
+def test_state_from_before_the_faces_were_counted_is_exported_without_them(tiny, tmp_path):
+    train(config := tiny(steps=1))
+    state = torch.load(config.out / "state.pt", weights_only=True)
+    del state["data"]
+    torch.save(state, config.out / "state.pt")
+
+    (stage,) = load_weights(str(config.out)).record["stages"]
+
+    assert stage["steps"] == 1
+    assert "faces" not in stage
 
 
 def test_record_names_every_stage_from_the_first(tiny, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import subprocess
@@ -297,9 +298,11 @@ def test_faces_too_small_for_the_scale_are_left_out_and_counted(tiny, tmp_path, 
     folder = write_faces(tmp_path / "mixed", 2)
     cv2.imwrite(str(folder / "1.png"), np.zeros((20, 20, 3), np.uint8))
 
-    train(tiny(data_dir=folder, steps=1))
+    (stage,) = load_checkpoint(train(tiny(data_dir=folder, steps=1))).record["stages"]
 
     assert "1 of 2 faces are too small at x2" in capsys.readouterr().out
+    assert stage["faces"] == 1
+    assert stage["manifest_sha256"] == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
 
 def test_folder_without_a_manifest_says_what_to_run(tiny, tmp_path):
