@@ -93,9 +93,15 @@ class Export:
     data: Path | None = None
     """Folder with val.json: the scores on it go into the checkpoint's record."""
     onnx: Path | None = None
-    """Write the network as ONNX, too, for batches of any size and windows of onnx-size."""
+    """Write the network as ONNX, too, for batches of onnx-batch and windows of onnx-size."""
     onnx_size: tuple[int, int] = (48, 64)
     """Height and width of these windows, in low-resolution pixels."""
+    onnx_batch: int | None = None
+    """Windows in such a batch; None leaves it open."""
+
+    def __post_init__(self) -> None:
+        if self.onnx_batch is not None and self.onnx_batch < 1:
+            raise ValueError(f"onnx_batch: expected at least 1, or None for an open batch, got {self.onnx_batch}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,7 +221,8 @@ def export(command: Export) -> None:
         print(export(weights, command.out, command.data))
     if command.onnx:
         height, width = command.onnx_size
-        print(export_onnx(weights.checkpoint(command.onnx.stem), command.onnx, height=height, width=width))
+        checkpoint = weights.checkpoint(command.onnx.stem)
+        print(export_onnx(checkpoint, command.onnx, height=height, width=width, batch=command.onnx_batch))
 
 
 def judge(command: Gate) -> int:

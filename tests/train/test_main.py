@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import SwinIRConfig, load_checkpoint, save_checkpoint
+from engines import SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines.swinir import SwinIR
 from train.__main__ import main
+from train.evaluate import interpolation
 from train.state import read_state
 
 TINY = ["--network.embed-dim", "8", "--network.depths", "1", "--network.heads", "2", "--data.patch", "16"]
@@ -109,15 +110,33 @@ def test_export_writes_what_lies_between_two(checkpoint, tmp_path):
     np.testing.assert_allclose(mixed.tensors[name], 0.75 * first.tensors[name] + 0.25 * second.tensors[name], atol=1e-6)
 
 
-def test_export_writes_onnx(checkpoint, tmp_path, capsys):
-    onnx = pytest.importorskip("onnx")
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize(
+    "fields", [{}, {"scale": 4}, {"unshuffle": 2}, {"frames": 3}], ids=["x2", "x4", "unshuffled", "three frames"]
+)
+def test_export_writes_onnx_that_equals_eager(tmp_path, fields, batch):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    config = SwinIRConfig(**{"embed_dim": 8, "depths": (1,), "heads": 2} | fields)
+    rng = np.random.default_rng(0)
+    tensors = {name: rng.normal(0, 0.05, shape).astype(np.float32) for name, shape in config.parameter_shapes().items()}
+    path = str(save_checkpoint(tmp_path / "random", config, tensors, {}))
 
-    code = main(["export", checkpoint(frames=3), "--onnx", str(tmp_path / "a.onnx"), "--onnx-size", "16", "24"])
+    code = main(
+        ["export", path, "--onnx", str(tmp_path / "a.onnx"), "--onnx-size", "16", "24"]
+        + (["--onnx-batch", str(batch)] if batch else [])
+    )
 
-    graph = onnx.load(tmp_path / "a.onnx").graph
-    shape = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
+    session = runtime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     assert code == 0
-    assert shape[1:] == [16, 24, 9]
+    assert session.get_inputs()[0].shape == [batch or "N", 16, 24, 3 * config.frames]
+    with load_engine("eager", path) as eager:
+        for n in (batch,) if batch else (1, 3):
+            x = rng.integers(0, 256, (n, 16, 24, 3 * config.frames), dtype=np.uint8)
+            made, expected = session.run(None, {"batch": x})[0], eager(x)
+            assert made.shape == expected.shape == (n, 16 * config.scale, 24 * config.scale, 3)
+            assert np.abs(made.astype(int) - expected).max() <= 1
+            assert np.abs(expected.astype(int) - interpolation(cv2.INTER_CUBIC, config.scale)(x)).max() > 20
 
 
 @pytest.mark.parametrize(
@@ -164,12 +183,19 @@ def test_folder_that_cannot_be_prepared_ends_the_run(tmp_path, capfd):
     assert not (tmp_path / "run").exists()
 
 
-def test_value_that_cannot_be_is_refused_with_the_reason(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--batch", "0"], "batch: expected at least 1, got 0"),
+        (["export", "default", "--onnx", "a.onnx", "--onnx-batch", "0"], "onnx_batch: expected at least 1"),
+    ],
+)
+def test_value_that_cannot_be_is_refused_with_the_reason(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["run", "--batch", "0"])
+        main(arguments)
 
     assert ended.value.code == 2
-    assert "batch: expected at least 1, got 0" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
