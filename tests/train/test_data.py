@@ -157,6 +157,40 @@ def test_render_brings_the_eyes_to_the_distance_asked_for(face):
         assert iris.mean() < around.mean()
 
 
+@pytest.mark.parametrize("bias", [0, 0.5, 1])
+def test_eye_bias_is_the_share_of_pieces_near_an_eye(face, bias):
+    rng = np.random.default_rng(0)
+
+    def share_near(bias):
+        data = DataConfig(eye_bias=bias, rotation_deg=0)
+        pieces = [render(face, 60.0, 16, data, rng) for _ in range(400)]
+        return np.mean([np.hypot(*np.subtract(piece.eye, 7.5)) < 0.6 * 60 for piece in pieces])
+
+    everywhere = share_near(0)
+
+    assert everywhere < 0.4
+    assert share_near(bias) == pytest.approx(bias + (1 - bias) * everywhere, abs=0.08)
+
+
+def test_every_other_piece_is_mirrored_and_its_eye_is_still_the_subject_s(face):
+    ramp = np.arange(face.image.shape[1])[None, :, None] // 2
+    rising = replace(face, image=np.broadcast_to(ramp, face.image.shape).astype(np.uint8))
+    rng = np.random.default_rng(0)
+
+    pieces = [render(rising, 60.0, 120, DataConfig(eye_bias=1, rotation_deg=0), rng) for _ in range(200)]
+
+    mirrored = [int(piece.image[60, 20, 0]) > int(piece.image[60, 100, 0]) for piece in pieces]
+    assert 0.4 < np.mean(mirrored) < 0.6
+    seen = 0
+    for piece, mirror in zip(pieces, mirrored, strict=True):
+        x, y = (round(v) for v in piece.eye)
+        if 0 <= x < 120 and 0 <= y < 120:
+            on_the_right = int(piece.image[y, x, 0]) > face.eyes[:, 0].mean() / 2  # of the photograph
+            assert piece.is_left == (on_the_right != mirror)
+            seen += 1
+    assert seen > 100
+
+
 def test_relight_changes_each_channel_by_one_rising_curve():
     rng = np.random.default_rng(0)
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)

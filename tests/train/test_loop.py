@@ -15,7 +15,7 @@ from engines import SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.config import CriticConfig, DataConfig, LossConfig
 from train.errors import DataError, Diverged, ResumeError, TrainError
-from train.loop import adversarial_weight, learning_rate, train
+from train.loop import Features, adversarial_weight, learning_rate, train
 from train.state import read_state
 
 ALL_TERMS = LossConfig(
@@ -336,6 +336,31 @@ def test_adversarial_weight_is_none_then_rises_from_nothing_to_its_value(tiny):
 
     assert weights[:2] == [None, None]
     assert weights[2:] == pytest.approx([0, 0.2, 0.4, 0.4])
+
+
+@pytest.mark.parametrize(("first", "second", "excess"), [(50, -100, 0), (200, 0, 0.5), (200, -200, 1), (400, 0, 4.5)])
+def test_excess_is_the_mean_over_groups_of_the_square_beyond_the_limit(first, second, excess):
+    model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1, 1), heads=2))
+    model.groups = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+    features = Features(model)
+
+    for group, value in zip(model.groups, (first, second), strict=True):
+        group(torch.full((2, 8, 4, 4), float(value)))
+
+    assert float(features.excess(100)) == pytest.approx(excess)
+
+
+def test_excess_is_of_the_last_pass_and_pulls_at_what_is_beyond_the_limit_alone():
+    model = SwinIR(SwinIRConfig(embed_dim=8, depths=(1,), heads=2))
+    model.groups = torch.nn.ModuleList([torch.nn.Identity()])
+    features = Features(model)
+    x = torch.tensor([50.0, 200.0, -300.0], requires_grad=True)
+
+    model.groups[0](torch.full((3,), 1e4))
+    model.groups[0](x)
+    features.excess(100).backward()
+
+    torch.testing.assert_close(x.grad, torch.tensor([0, 2 * 1 / 300, -2 * 2 / 300]))
 
 
 def started(config):
