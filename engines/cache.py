@@ -40,7 +40,7 @@ class EngineCache:
             blob = blob_path.read_bytes()
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, RecursionError) as err:
             self.reject(key, f"cannot be read: {err}")
             return None
         sha256 = hashlib.sha256(blob).hexdigest()

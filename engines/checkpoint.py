@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from engines.files import write_whole
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
+MAX_RECORD_BYTES = 4 << 20
+"""Of the .json."""
+MAX_HEADER_BYTES = 1 << 20
+"""Of the safetensors file: that of 64 layers takes 90 kB; in 100 MB, two million empty tensors keep a core busy."""
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -73,25 +78,38 @@ def load_checkpoint(tier_or_path: str | Path) -> Checkpoint:
     """
     path = _find(tier_or_path)
     try:
+        for part, most in ((path, MAX_BYTES), (path.with_suffix(".json"), MAX_RECORD_BYTES)):
+            if (size := part.stat().st_size) > most:
+                raise CheckpointError(f"{part}: expected at most {most} bytes, got {size}; export or install it again")
         document = json.loads(path.with_suffix(".json").read_bytes())
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
         blob = path.read_bytes()
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, RecursionError) as err:
         raise CheckpointError(f"{path}: cannot be read with its .json: {err}; export or install it again") from err
+    where = path.with_suffix(".json")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise CheckpointError(f"{path.with_suffix('.json')}: expected format {FORMAT}, got {found!r}; export it again")
-    config = SwinIRConfig.from_json(document.get("config"))
+        found = brief(document.get("format")) if isinstance(document, dict) else type(document).__name__
+        raise CheckpointError(f"{where}: expected format {FORMAT}, got {found}; export it again")
+    try:
+        config = SwinIRConfig.from_json(document.get("config"))
+    except CheckpointError as err:
+        raise CheckpointError(f"{where}: {err}; export it again") from err
     sha256 = hashlib.sha256(blob).hexdigest()
     if document.get("sha256") != sha256:
         raise CheckpointError(
-            f"{path}: damaged: expected sha256 {document.get('sha256')}, got {sha256}; export or install it again"
+            f"{path}: damaged: expected sha256 {str(document.get('sha256'))[:64]}, got {sha256}; "
+            "export or install it again"
+        )
+    if (header_bytes := int.from_bytes(blob[:8], "little")) > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path}: expected a header of at most {MAX_HEADER_BYTES} bytes, got {header_bytes}; "
+            "export or install it again"
         )
     try:
         tensors = load_tensors(blob)
-    except (SafetensorError, ValueError, KeyError) as err:
-        raise CheckpointError(f"{path}: not a safetensors file: {err}; export or install it again") from err
+    except KeyError as err:
+        raise CheckpointError(f"{path}: expected float32 tensors, got one of {err}; export it again") from err
+    except (SafetensorError, ValueError) as err:
+        raise CheckpointError(f"{path}: not a safetensors file: {str(err)[:200]}; export or install it again") from err
     _check(str(path), config, tensors)
     record = document.get("record")
     return Checkpoint(
@@ -131,7 +149,9 @@ def _find(tier_or_path: str | Path) -> Path:
 def _check(where: str, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:
     expected = config.parameter_shapes()
     for name in sorted(set(expected) ^ set(tensors)):
-        raise CheckpointError(f"{where}: tensor {name} is {'missing' if name in expected else 'not of this network'}")
+        raise CheckpointError(
+            f"{where}: tensor {name[:100]} is {'missing' if name in expected else 'not of this network'}"
+        )
     for name, shape in expected.items():
         tensor = tensors[name]
         if tensor.dtype != np.float32 or tensor.shape != shape:

@@ -1,6 +1,7 @@
 """Configuration of the network: what its JSON says, and the parameters that follow from it. No torch."""
 
 from dataclasses import asdict, dataclass, fields
+from reprlib import repr as brief
 from typing import Any
 
 from engines.errors import CheckpointError
@@ -35,9 +36,9 @@ class SwinIRConfig:
         for name in ("scale", "frames", "unshuffle", "embed_dim", "heads", "window", "mlp_ratio"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+                raise ValueError(f"{name}: expected a positive integer, got {brief(value)}")
         if not isinstance(self.depths, tuple) or not all(type(d) is int and d > 0 for d in self.depths):
-            raise ValueError(f"depths: expected a tuple of positive integers, got {self.depths!r}")
+            raise ValueError(f"depths: expected a tuple of positive integers, got {brief(self.depths)}")
         if self.scale not in (2, 4, 8):
             raise ValueError(f"scale: expected 2, 4 or 8, got {self.scale}")
         if self.unshuffle not in (1, 2):
@@ -54,7 +55,7 @@ class SwinIRConfig:
                 f"got {self.embed_dim}"
             )
         if not self.depths or sum(self.depths) > MAX_LAYERS:
-            raise ValueError(f"depths: expected 1 to {MAX_LAYERS} layers in all, got {self.depths}")
+            raise ValueError(f"depths: expected 1 to {MAX_LAYERS} layers in all, got {brief(self.depths)}")
 
     @property
     def head_dim(self) -> int:
@@ -117,10 +118,14 @@ class SwinIRConfig:
     @classmethod
     def from_json(cls, values: object) -> "SwinIRConfig":
         """Read a configuration; raises CheckpointError for anything that is not one."""
-        if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
-            expected = ", ".join(f.name for f in fields(cls))
-            got = ", ".join(map(str, values)) if isinstance(values, dict) else type(values).__name__
-            raise CheckpointError(f"network configuration: expected exactly the keys {expected}; got {got}")
+        expected = [f.name for f in fields(cls)]
+        if not isinstance(values, dict):
+            raise CheckpointError(f"network configuration: expected a map, got {type(values).__name__}")
+        if strange := sorted(set(values) ^ set(expected)):
+            raise CheckpointError(
+                f"network configuration: expected exactly the keys {', '.join(expected)}; "
+                f"missing or not of these: {brief(strange)}"
+            )
         depths = values["depths"]
         try:
             return cls(**values | {"depths": tuple(depths) if isinstance(depths, list) else depths})

@@ -40,8 +40,8 @@ def test_an_unknown_key_is_a_silent_miss(engines, caplog):
 
 @pytest.mark.parametrize(
     ("suffix", "content"),
-    [(".bin", b"engin"), (".json", b"{"), (".json", b"[]"), (".json", b'{"schema": 0}')],
-    ids=["truncated", "half a record", "strange record", "older schema"],
+    [(".bin", b"engin"), (".json", b"{"), (".json", b"[]"), (".json", b'{"schema": 0}'), (".json", b"[" * 200_000)],
+    ids=["truncated", "half a record", "strange record", "older schema", "bottomless record"],
 )
 def test_a_damaged_entry_is_a_miss_logged_once_and_dropped(suffix, content, engines, caplog):
     key = cache_key(FACTS)
