@@ -1,7 +1,5 @@
 """The native engine equals the eager network, whatever the shape, instruction set and number of threads."""
 
-import hashlib
-import json
 import subprocess
 import sys
 import threading
@@ -15,9 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
 
-from engines import BackendUnavailable, Checkpoint, CheckpointError, EngineError, load_checkpoint, shipped_tiers
+from engines import BackendUnavailable, Checkpoint, EngineError, load_checkpoint, shipped_tiers
 from engines.native import _INSTRUCTIONS, NativeEngine, _load
 from engines.swinir import SwinIR
 
@@ -110,13 +107,16 @@ def test_every_network_equals_eager(network, instructions, noise, name):
             check(engine, batch, expected)
 
 
+@pytest.mark.parametrize("shape", [(2, 32, 48), (2, 48, 64), (1, 128, 128)], ids=str)
 @pytest.mark.parametrize("tier", shipped_tiers())
-def test_every_shipped_tier_equals_eager_where_rounding_shows_most(instructions, noise, tier):
+def test_every_shipped_tier_equals_eager_where_rounding_shows_most(instructions, noise, tier, shape):
     checkpoint = load_checkpoint(tier)
-    batch = noise(1, 48, 64, 3 * checkpoint.config.frames) // 128 * 255  # black and white
+    batch = noise(*shape, 3 * checkpoint.config.frames) // 128 * 255  # black and white
+    expected = eager(SwinIR.from_checkpoint(checkpoint), batch)
 
-    with NativeEngine(checkpoint) as engine:
-        check(engine, batch, eager(SwinIR.from_checkpoint(checkpoint), batch))
+    for each in instructions:
+        with NativeEngine(checkpoint, instructions=each) as engine:
+            check(engine, batch, expected)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -306,20 +306,6 @@ def test_options_that_do_not_exist_are_refused(network, options, message):
 
     with pytest.raises(ValueError, match=message):
         NativeEngine(checkpoint, **options)
-
-
-def test_weights_that_are_not_finite_never_reach_the_library(random_checkpoint):
-    path = random_checkpoint("damaged", seed=7)
-    tensors = load_file(path)
-    tensors["norm.weight"][3] = np.nan
-    save_file(tensors, path)
-    document = path.with_suffix(".json")
-    record = json.loads(document.read_text())
-    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    document.write_text(json.dumps(record))
-
-    with pytest.raises(CheckpointError, match="NaN"):
-        load_checkpoint(path)
 
 
 def test_it_needs_no_torch(random_checkpoint, instructions):
