@@ -6,11 +6,14 @@ import torch
 
 from engines import load_checkpoint, shipped_tiers
 from engines.cuda import half_body
+from engines.load import DEFAULT_TIER
 from engines.static import StaticPixels, StaticSwinIR
 from engines.swinir import SwinIR
+from realtime.config import CropConfig
 
-LADDER = [(2, 32, 48), (2, 48, 64), (2, 64, 96), (2, 96, 128)]
-"""Batch, height and width of the eye windows."""
+EYES = [(2, height, width) for width, height in CropConfig().ladder]
+FACES = [(1, height, width) for width, height in CropConfig().face_ladder]
+"""Batch, height and width of what the daemon asks of an engine."""
 
 CONVERTIBLE = {
     "aten.add.Tensor",
@@ -60,7 +63,7 @@ def eager(model, batch):
     return (y.permute(0, 2, 3, 1) * 255 + 0.5).to(torch.uint8)
 
 
-@pytest.mark.parametrize("shape", [(2, 32, 48), (1, 16, 16)], ids=str)
+@pytest.mark.parametrize("shape", [EYES[0], (1, 16, 16)], ids=str)
 def test_the_rewritten_network_equals_the_network(shape, model):
     batch = pixels(model, *shape)
 
@@ -86,7 +89,11 @@ def test_a_shape_that_is_no_multiple_of_the_window_is_refused(model):
 
 @pytest.mark.parametrize(
     ("model", "shape"),
-    [*((name, LADDER[0]) for name in RANDOM), *((tier, shape) for tier in shipped_tiers() for shape in LADDER)],
+    [
+        *((name, EYES[0]) for name in RANDOM),
+        *((tier, shape) for tier in shipped_tiers() for shape in (EYES[0], EYES[-1], FACES[0], FACES[-1])),
+        *((DEFAULT_TIER, shape) for shape in EYES[1:-1] + FACES[1:-1]),
+    ],
     indirect=["model"],
     ids=str,
 )
@@ -102,10 +109,11 @@ def test_it_exports_to_operations_that_tensorrt_converts(shape, model):
     assert "aten.scaled_dot_product_attention.default" in operations
 
 
+@pytest.mark.parametrize("shape", [EYES[0], EYES[2], FACES[0]], ids=str)
 @torch.inference_mode()
-def test_half_precision_is_within_50_db_of_single_and_far_from_its_range(model):
-    batch = pixels(model, 2, 32, 48)
-    body, largest = half_body(model, 2, 32, 48), 0.0
+def test_half_precision_is_within_50_db_of_single_and_far_from_its_range(shape, model):
+    batch = pixels(model, *shape)
+    body, largest = half_body(model, *shape), 0.0
 
     def watch(module, arguments, output):
         nonlocal largest
