@@ -1,11 +1,13 @@
 """Which engine is found, and what is said of the others."""
 
+import ctypes
+import importlib.metadata
 import subprocess
 import sys
 
 import pytest
 
-from engines import BackendUnavailable, CheckpointError, load_engine
+from engines import BackendUnavailable, CheckpointError, load_engine, native
 from engines.load import AUTO_ORDER
 
 
@@ -14,6 +16,90 @@ def test_auto_takes_the_first_that_runs_and_gives_a_reason_for_each_before_it(ra
         before = AUTO_ORDER[: AUTO_ORDER.index(engine.name)]
         assert [reason.split(": ")[0] for reason in engine.passed_over] == list(before)
         assert all("\n" not in reason and len(reason.split(": ", 1)[1]) > 10 for reason in engine.passed_over)
+
+
+@pytest.fixture
+def without(monkeypatch, tmp_path):
+    """Call it with names of engines to take from this machine what they need."""
+
+    def take_away(*names: str) -> None:
+        if "cuda" in names:
+            monkeypatch.setattr("engines.load.version", lambda package: "2.13.0+cpu")
+        if "native" in names:
+            monkeypatch.setattr(native, "LIBRARY", tmp_path / "library.so")
+            monkeypatch.setattr(native, "_load", native._load.__wrapped__)
+        for name, module in (("openvino", "openvino"), ("eager", "torch")):
+            if name in names:
+                monkeypatch.setitem(sys.modules, module, None)
+                monkeypatch.delitem(sys.modules, f"engines.{name}", raising=False)
+
+    return take_away
+
+
+@pytest.mark.parametrize(
+    ("missing", "served_by"), [(["cuda", "native"], "openvino"), (["cuda", "native", "openvino"], "eager")], ids=str
+)
+def test_auto_falls_back_engine_by_engine(missing, served_by, without, random_checkpoint, tmp_path, noise):
+    without(*missing)
+
+    with load_engine("auto", random_checkpoint(), cache=tmp_path) as engine:
+        assert engine(noise(1, 8, 8, 3)).shape == (1, 16, 16, 3)
+
+    assert engine.name == served_by
+    assert [reason.split(": ")[0] for reason in engine.passed_over] == ["tensorrt", *missing]
+    assert "native: its library was not built; install a C++ compiler" in engine.passed_over[2]
+
+
+def test_where_no_engine_runs_auto_says_why_of_each(without, random_checkpoint, tmp_path):
+    without("cuda", "native", "openvino", "eager")
+
+    with pytest.raises(BackendUnavailable, match=r"^no engine runs here: tensorrt: .+; cuda: .+; native: ") as refused:
+        load_engine("auto", random_checkpoint(), cache=tmp_path)
+
+    assert "; openvino: import of openvino halted" in str(refused.value)
+    assert "; eager: import of torch halted" in str(refused.value)
+
+
+class Driver:
+    """libcuda, with a script: what cuInit answers, and the number of GPUs."""
+
+    def __init__(self, status: int, gpus: int) -> None:
+        self._status, self._gpus = status, gpus
+
+    def cuInit(self, flags):  # noqa: N802 - CUDA's name
+        return self._status
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = self._gpus
+        return 0
+
+
+def no_package(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+def no_driver(library):
+    raise OSError(library)
+
+
+@pytest.mark.parametrize(
+    ("version", "driver", "reason"),
+    [
+        (no_package, no_driver, "PyTorch is not installed"),
+        (lambda name: "2.13.0+cpu", no_driver, r"PyTorch 2\.13\.0\+cpu is built for the CPU only"),
+        (lambda name: "2.13.0", no_driver, r"no NVIDIA driver \((libcuda\.so\.1|nvcuda\.dll) is not here\)"),
+        (lambda name: "2.13.0", lambda library: Driver(100, 1), "the NVIDIA driver finds no usable GPU"),
+        (lambda name: "2.13.0", lambda library: Driver(0, 0), "the NVIDIA driver finds no usable GPU"),
+    ],
+    ids=["no torch", "torch for the CPU", "no driver", "a driver that does not start", "no GPU"],
+)
+def test_what_a_gpu_engine_lacks_is_said(version, driver, reason, monkeypatch, random_checkpoint):
+    path = random_checkpoint()
+    monkeypatch.setattr("engines.load.version", version)
+    monkeypatch.setattr(ctypes, "CDLL", driver)
+
+    with pytest.raises(BackendUnavailable, match=f"^cuda: {reason}$"):
+        load_engine("cuda", path)
 
 
 def test_an_engine_named_by_the_user_fails_loudly(random_checkpoint, tmp_path):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engines import load_checkpoint, shipped_tiers
+from engines import DEFAULT_TIER, load_checkpoint, shipped_tiers
 from engines.cuda import half_body
-from engines.load import DEFAULT_TIER
 from engines.static import StaticPixels, StaticSwinIR
 from engines.swinir import SwinIR
 from realtime.config import CropConfig

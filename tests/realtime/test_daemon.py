@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from engines import DEFAULT_TIER
 from realtime.config import CameraConfig, Config, EngineChoice, PublisherConfig
 from realtime.daemon import run
 from realtime.errors import CameraNotFound, RealtimeError
@@ -30,10 +31,10 @@ def film(tmp_path):
     return path
 
 
-def configuration(source, *, report=None, seconds=None, **camera):
+def configuration(source, *, engine="bicubic", tier="auto", report=None, seconds=None, **camera):
     return Config(
         camera=CameraConfig(source=str(source), **camera),
-        engine=EngineChoice(engine="bicubic"),
+        engine=EngineChoice(engine=engine, tier=tier),
         publisher=PublisherConfig(bind="tcp://127.0.0.1:*"),
         report=report,
         seconds=seconds,
@@ -85,6 +86,19 @@ def test_the_end_leaves_no_thread_and_no_open_file(film):
 
     assert threading.active_count() == threads
     assert psutil.Process().num_fds() <= files
+
+
+def test_engines_that_were_passed_over_are_told_at_the_start_and_in_the_report(film, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("engines.load.version", lambda package: "2.13.0+cpu")
+    report = tmp_path / "report.json"
+
+    run(configuration(film, engine="auto", tier="default", report=report, as_fast_as_possible=True))
+
+    passed_over = json.loads(report.read_text())["passed_over"]
+    assert passed_over[1] == "cuda: PyTorch 2.13.0+cpu is built for the CPU only"
+    told = capsys.readouterr().err.splitlines()
+    assert told[: len(passed_over)] == [f"passed over {reason}" for reason in passed_over]
+    assert f"tier {DEFAULT_TIER}" in told[len(passed_over)]
 
 
 def test_a_failure_is_reported_too(tmp_path):
