@@ -25,12 +25,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from engines import DEFAULT_TIER, load_engine, shipped_tiers
+from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
 from train.benefit.faces import LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
-from train.benefit.method import Method, engine_method, peer_methods, plain_methods
+from train.benefit.method import SCALE, Method, engine_method, peer_methods, plain_methods
 from train.benefit.pupil import GradientPupils, MeshPupils
 from train.benefit.steadiness import jitter, recorded_scenes, stand_still
 from train.benefit.study import Consumer, Study, conduct
@@ -71,7 +71,7 @@ class BenefitConfig:
     quick: bool = False
     """Few faces, the default tier only: within 45 seconds on two cores."""
     tiers: tuple[str, ...] = ()
-    """Names of shipped tiers, or checkpoints' paths; none: all that are shipped."""
+    """Names of shipped tiers, or checkpoints' paths; none: all that are shipped for x2."""
     engines: tuple[str, ...] = ("auto",)
     """Engines that run them; others than the first are marked in the method's name."""
     peers: Path | None = None
@@ -124,7 +124,7 @@ def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method],
     """The methods, ours last, and what there is to know of our tiers. The default tier is called "default"."""
     methods = plain_methods() + (peer_methods(config.peers) if config.peers else [])
     known: dict[str, Any] = {}
-    chosen = list(config.tiers or shipped_tiers())
+    chosen = list(config.tiers or (tier for tier in shipped_tiers() if load_checkpoint(tier).config.scale == SCALE))
     if config.quick and not config.tiers:
         chosen = [tier for tier in chosen if tier == DEFAULT_TIER]
     for tier in sorted(chosen, key=lambda tier: tier != DEFAULT_TIER):

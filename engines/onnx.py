@@ -15,8 +15,9 @@ from engines.errors import BackendUnavailable, EngineError
 def export_onnx(checkpoint: Checkpoint, path: Path, *, height: int, width: int, batch: int | None = None) -> Path:
     """Write the network for windows of height x width pixels to PATH, whole or not at all; returns PATH.
 
-    The file holds an engine's whole work: input "batch", uint8 (N, H, W, 3T), BGR, newest frame first; output
-    "enhanced", uint8 (N, H*scale, W*scale, 3), BGR. batch: N; None leaves it open. Opset 18.
+    The file holds an engine's whole work but for back-projection (engines.back_projection): input "batch", uint8
+    (N, H, W, 3T), BGR, newest frame first; output "enhanced", uint8 (N, H*scale, W*scale, 3), BGR. batch: N; None
+    leaves it open. Opset 18.
 
     Raises BackendUnavailable without the onnx package, EngineError when the file cannot be written.
     """

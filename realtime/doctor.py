@@ -126,7 +126,7 @@ def _show_tiers(console: Console) -> None:
             str(config.frames),
             f"{parameters:,}",
             scores_in_brief(record),
-            gate_in_brief(record),
+            gate_in_brief(record, checkpoint.sha256),
         )
     if table.row_count:
         console.print(table)
@@ -143,10 +143,12 @@ def scores_in_brief(record: Mapping[str, Any]) -> str:
     return ", ".join(f"{condition} {gain:+.2f} dB" for condition, gain in gains.items())
 
 
-def gate_in_brief(record: Mapping[str, Any]) -> str:
-    """From a weight's record: the gate's verdict, and the rules that it breaks."""
+def gate_in_brief(record: Mapping[str, Any], sha256: str) -> str:
+    """From a weight's record: the gate's verdict on the weights of this digest, and the rules that they break."""
     try:
         verdict = record["gate"]
+        if verdict["sha256"] != sha256:
+            return "of other weights: python -m train gate --write"
         if verdict["passed"]:
             return f"passed, {verdict['faces']} faces"
         return "\n".join([f"FAILED, {verdict['faces']} faces:", *verdict["failed"]])

@@ -90,7 +90,8 @@ def main(config: GateConfig) -> dict[str, Any]:
     if config.write and not path.is_file():
         raise DataError(f"--write: expected the path of a checkpoint, got {config.checkpoint!r}")
     with ExitStack() as stack:
-        method = engine_method(stack.enter_context(load_engine(config.engine, config.checkpoint)), "enhanced")
+        engine = stack.enter_context(load_engine(config.engine, config.checkpoint))
+        method = engine_method(engine, "enhanced")
         consumers: list[Consumer] = [GradientPupils(), Irises()]
         skipped: dict[str, str] = {}
         if config.faces:
@@ -107,6 +108,7 @@ def main(config: GateConfig) -> dict[str, Any]:
         findings = judge_method(method, faces, consumers, seed=config.seed)
         findings.append(judge_half(checkpoint, faces))
     record = as_record(findings, skipped, [face.name for face in faces])
+    record |= {"sha256": checkpoint.sha256, "seed": config.seed, "engine": engine.name}
     if config.write:
         save_checkpoint(path, checkpoint.config, checkpoint.tensors, checkpoint.record | {"gate": record})
     return record

@@ -1,13 +1,15 @@
 import json
+from contextlib import ExitStack
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from benefit import BenefitConfig, main
+from benefit import BenefitConfig, main, open_methods
 from benefit_plots import draw
 from skimage.data import astronaut
 
-from engines import SwinIRConfig, save_checkpoint
+from engines import DEFAULT_TIER, SwinIRConfig, load_checkpoint, save_checkpoint, shipped_tiers
 from engines.swinir import SwinIR
 
 TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
@@ -53,6 +55,16 @@ def test_an_untrained_network_is_bicubic_where_there_is_noise(document):
     for (quantity, condition, size, method), mean in means.items():
         if method == "tiny" and condition != "clean":  # which is back-projected
             assert mean == pytest.approx(means[quantity, condition, size, "bicubic"], rel=0.1, abs=0.02)
+
+
+def test_without_names_all_tiers_of_the_scale_are_measured_the_default_first():
+    with ExitStack() as stack:
+        methods, tiers = open_methods(BenefitConfig(faces=Path("unread"), engines=("auto",)), stack)
+
+    ours = {name for name in shipped_tiers() if load_checkpoint(name).config.scale == 2} - {DEFAULT_TIER}
+    assert next(iter(tiers)) == "default"
+    assert set(tiers) == ours | {"default"}
+    assert {method.name for method in methods} >= set(tiers)
 
 
 def test_document_says_what_ran(document):

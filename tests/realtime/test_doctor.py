@@ -67,9 +67,10 @@ def test_scores_of_a_weight_are_its_gains_over_bicubic():
 
 
 def test_verdict_of_the_gate_names_the_rules_that_are_broken():
-    passed = {"gate": {"passed": True, "faces": 73, "failed": []}}
-    broken = {"gate": {"passed": False, "faces": 73, "failed": ["iris_lab: clean: 0.36, limit 0"]}}
+    passed = {"gate": {"passed": True, "faces": 73, "failed": [], "sha256": "a"}}
+    broken = {"gate": {"passed": False, "faces": 73, "failed": ["iris_lab: clean: 0.36, limit 0"], "sha256": "a"}}
 
-    assert gate_in_brief(passed) == "passed, 73 faces"
-    assert gate_in_brief(broken) == "FAILED, 73 faces:\niris_lab: clean: 0.36, limit 0"
-    assert gate_in_brief({}) == "not recorded"
+    assert gate_in_brief(passed, "a") == "passed, 73 faces"
+    assert gate_in_brief(broken, "a") == "FAILED, 73 faces:\niris_lab: clean: 0.36, limit 0"
+    assert gate_in_brief(passed, "b") == "of other weights: python -m train gate --write"
+    assert gate_in_brief({}, "a") == "not recorded"

@@ -3,7 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from engines import CheckpointError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint, shipped_tiers
+from engines import (
+    DEFAULT_TIER,
+    CheckpointError,
+    SwinIRConfig,
+    load_checkpoint,
+    load_engine,
+    save_checkpoint,
+    shipped_tiers,
+)
 from engines.swinir import SwinIR
 from train.benefit.iris import Irises
 from train.benefit.method import Method, engine_method, plain_methods
@@ -206,5 +214,7 @@ def test_shipped_weights_carry_the_verdict_of_the_gate(tier):
 
     assert verdict["faces"] >= 60
     assert "gaze" not in verdict["skipped"]
+    assert verdict["sha256"] == checkpoint.sha256
     assert verdict["passed"] == (not failed)
+    assert verdict["passed"] or tier != DEFAULT_TIER
     assert failed <= KNOWN_HARM.get(tier, set())

@@ -14,6 +14,8 @@ from train.errors import DataError
 
 Batch = NDArray[np.uint8]
 PEERS = ("FSRCNN", "ESPCN")
+SCALE = 2
+"""Of the truth that methods are measured against."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +55,10 @@ def peer_methods(folder: Path) -> list[Method]:
 
 def engine_method(engine: Engine, name: str) -> Method:
     """An engine under a name. Raises ValueError unless it enlarges by 2."""
-    if engine.scale != 2:
-        raise ValueError(f"{name}: expected a tier of scale 2, got {engine.scale}; the benchmark's truth is x2")
+    if engine.scale != SCALE:
+        raise ValueError(
+            f"{name}: expected a tier of scale {SCALE}, got {engine.scale}; the benchmark's truth is of that"
+        )
     return Method(name=name, enhance=engine, frames=engine.frames)
 
 

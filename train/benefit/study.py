@@ -14,7 +14,7 @@ from train.conditions import CONDITIONS
 from train.metrics import scores
 
 SIZES_PX = (30, 45, 60, 80)
-HIGHER_IS_BETTER = ("limbus_sharpness", "psnr_rgb", "psnr_y", "ssim")
+HIGHER_IS_BETTER = ("limbus_sharpness", "psnr_rgb", "psnr_y", "ssim", "ssim_rgb")
 
 
 class Consumer(Protocol):
