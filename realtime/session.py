@@ -179,10 +179,9 @@ class Session:
 
     def _hints(self, landmarks: Landmarks | None) -> list[str]:
         """For the person in front of the camera."""
-        if landmarks is None:
-            return ["no face"]
-        reason = None if self._parts.bypass is None else self._parts.bypass.reason
-        return [] if reason is None else [reason]
+        bypass, tiers = self._parts.bypass, self._parts.tiers
+        hints = ("no face" if landmarks is None else bypass and bypass.reason, tiers and tiers.reason)
+        return [hint for hint in hints if hint]
 
     def use(self) -> dict[str, Any]:
         """What the run took: wall time, share of one core, memory now and at the start of every minute."""

@@ -1,6 +1,7 @@
 """Which tier serves: timed at the start, and changed while the stream runs too slowly or has long had room to spare."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,12 +14,17 @@ TYPICAL_SHAPE = (2, 48, 64)
 OTHER_STAGES_MS = 12.0
 """Of a frame's period, what landmarks, crops and sending take at their 95th percentile."""
 FASTEST_FPS = 60.0
+STEP_UP_TOLD_S = 10.0
+"""A step down is told while the smaller tier serves; a step up is good news, and told only at first."""
 
 _log = logging.getLogger(__name__)
 
 
 class Tiers:
-    """Opens the engine that was chosen, with tier "auto" the best tier in time; then watches over it."""
+    """Opens the engine that was chosen, with tier "auto" the best tier in time; then watches over it.
+
+    `reason` says why the tier that serves was changed to, in words for a person.
+    """
 
     def __init__(
         self,
@@ -35,9 +41,13 @@ class Tiers:
         self._choice = choice
         self._governor: TierGovernor | None = None
         self._tiers: dict[str, str] = {}
+        self.reason: str | None = None
+        self._reason_ends_s = math.inf
+        self._asked: dict[str, tuple[str, float]] = {}
         tier, frames = choice.tier, 0
         if tier == "auto" and choice.engine != "bicubic":
-            budget_ms = max(1000 / min(fps(), FASTEST_FPS) - OTHER_STAGES_MS, 1000 / FASTEST_FPS / 2)
+            self._fps = min(fps(), FASTEST_FPS)
+            budget_ms = max(1000 / self._fps - OTHER_STAGES_MS, 1000 / FASTEST_FPS / 2)
             timed = choose_tier(
                 choice.engine, budget_ms, shape=TYPICAL_SHAPE, load=load, threads=choice.threads, tiers=tiers
             )
@@ -54,7 +64,18 @@ class Tiers:
         if self._governor is None or enhanced.patches is None:
             return
         started_ns, ended_ns = enhanced.stamps_ns["engine_wait"], enhanced.stamps_ns["engine"]
-        wanted = self._governor.observe(ended_ns / 1e9, (ended_ns - started_ns) / 1e6, enhanced.tier)
+        now_s, before = ended_ns / 1e9, self._governor.tier
+        wanted = self._governor.observe(now_s, (ended_ns - started_ns) / 1e6, enhanced.tier)
+        if self._governor.tier != before:
+            self.reason, told_s = self._asked.get(self._governor.tier, (None, 0.0))
+            self._reason_ends_s = now_s + told_s
+        if now_s > self._reason_ends_s:
+            self.reason = None
         if wanted is not None:
-            _log.info("changing from tier %s to %s", enhanced.tier, wanted)
+            worst_first = list(self._tiers)
+            down = worst_first.index(wanted) < worst_first.index(enhanced.tier)
+            speed = "too slow" if down else "fast enough"
+            why = f"{enhanced.tier} -> {wanted}: {speed} for {self._fps:g} frames a second"
+            self._asked = {wanted: (why, math.inf if down else STEP_UP_TOLD_S)}
+            _log.info("changing tier: %s", why)
             self.engine.replace(lambda: load_engine(enhanced.engine, self._tiers[wanted], threads=self._choice.threads))

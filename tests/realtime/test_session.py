@@ -1,12 +1,14 @@
 import io
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fakes import FakeCamera, FakeCropper, FakeFaceMesh, IdentityEngine, noise
 from rich.console import Console
 
+from realtime.bypass import Bypass
 from realtime.client import Subscriber
 from realtime.config import CameraConfig, Config, CropConfig, PublisherConfig
 from realtime.crops import Cropper
@@ -226,6 +228,19 @@ def test_status_says_how_it_goes_while_no_frame_comes():
     assert values["camera"]["state"] == "lost"
     assert values["fps"] == 0
     assert values["hints"] == ["no face"]
+
+
+def test_status_says_why_the_tier_was_changed_and_why_the_network_is_bypassed():
+    why = "medium8 -> small8: too slow for 30 frames a second"
+    tiers = SimpleNamespace(reason=why, observe=lambda enhanced: None)
+    bypass = Bypass(IdentityEngine(), smallest_iris_px=1000)
+    publisher = SentNowhere()
+
+    session(publisher=publisher, tiers=tiers, bypass=bypass).stream()
+
+    too_small, told = publisher.messages("status")[-1].values["hints"]
+    assert too_small.startswith("iris ")
+    assert told == why
 
 
 def test_the_first_frame_after_the_camera_was_away_is_marked():

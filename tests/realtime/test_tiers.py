@@ -1,3 +1,4 @@
+from functools import cache
 from time import monotonic, sleep
 
 import numpy as np
@@ -31,9 +32,14 @@ def two_tiers(tmp_path):
     return [save(tmp_path / "little", little), save(tmp_path / "large", large)]
 
 
-def enhanced_by(tier, ended_s, took_ms):
+@cache
+def some_crops():
     frame = a_frame(noise(0))
-    crops = FakeCropper()(frame, FakeFaceMesh(lambda seq: [[290, 200], [335, 202]])(frame))
+    return FakeCropper()(frame, FakeFaceMesh(lambda seq: [[290, 200], [335, 202]])(frame))
+
+
+def enhanced_by(tier, ended_s, took_ms):
+    crops = some_crops()
     ended_ns = round(ended_s * 1e9)
     return Enhanced(
         crops=crops,
@@ -98,6 +104,35 @@ def test_auto_steps_down_under_sustained_overload_and_up_again_when_it_is_over(t
         for tick in range(150, 900):
             tiers.observe(enhanced_by("little", tick / 30, 1))
         serve_until(tiers, "large")
+
+
+def reason_after(tiers, tier, seconds, took_ms):
+    """What is said after these seconds at 30 batches each, all made by that tier."""
+    for tick in range(seconds.start * 30, seconds.stop * 30):
+        tiers.observe(enhanced_by(tier, tick / 30, took_ms))
+    return tiers.reason
+
+
+def test_the_reason_of_a_step_stands_while_the_smaller_tier_serves_and_shortly_after_a_step_up(two_tiers):
+    tiers = Tiers(EngineChoice(engine="eager", tier="auto"), fps=lambda: 0.2, load=lambda: None, tiers=two_tiers)
+
+    with tiers.engine:
+        assert reason_after(tiers, "large", range(5), 10_000) is None  # it has asked, and large still serves
+        too_slow = "large -> little: too slow for 0.2 frames a second"
+        assert reason_after(tiers, "little", range(5, 15), 1) == too_slow
+        assert reason_after(tiers, "bicubic", range(15, 16), 1) == too_slow
+        assert reason_after(tiers, "little", range(16, 60), 1) == too_slow
+        assert reason_after(tiers, "large", range(60, 69), 1) == "little -> large: fast enough for 0.2 frames a second"
+        assert reason_after(tiers, "large", range(69, 72), 1) is None
+
+
+def test_a_tier_that_comes_unasked_ends_the_reason_of_the_last_step(two_tiers):
+    tiers = Tiers(EngineChoice(engine="eager", tier="auto"), fps=lambda: 0.2, load=lambda: None, tiers=two_tiers)
+
+    with tiers.engine:
+        reason_after(tiers, "large", range(5), 10_000)
+        assert reason_after(tiers, "little", range(5, 6), 1) is not None
+        assert reason_after(tiers, "large", range(6, 7), 1) is None
 
 
 def test_a_tier_that_cannot_be_opened_leaves_the_one_that_serves_and_is_tried_again(two_tiers, caplog):
