@@ -7,7 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from engines import Engine, EngineError, ResilientEngine, load_engine, load_resilient, save_checkpoint
+from engines import (
+    DEFAULT_TIER,
+    BackendUnavailable,
+    Engine,
+    EngineError,
+    ResilientEngine,
+    load_engine,
+    load_resilient,
+    save_checkpoint,
+)
 from engines.checkpoint import load_checkpoint
 
 
@@ -193,3 +202,29 @@ def test_load_resilient_takes_batches_of_more_frames_for_a_tier_that_may_come(ra
     with load_resilient("eager", random_checkpoint(), frames=3, cache=tmp_path) as engine:
         assert engine.frames == 3
         assert engine(noise(2, 16, 16, 9)).shape == (2, 32, 32, 3)
+
+
+def test_a_native_engine_that_fails_is_replaced_by_openvino_and_no_answer_takes_a_second(tmp_path, noise, error_logs):
+    try:
+        engine = load_resilient("native", DEFAULT_TIER, threads=1, cache=tmp_path)
+    except BackendUnavailable as err:
+        pytest.skip(str(err))
+    batch, served_by = noise(2, 48, 64, 3 * engine.frames), []
+
+    with engine:
+        engine(batch)
+        assert (engine.name, engine.tier) == ("native", DEFAULT_TIER)
+        engine._current.engine.close()  # from under it: the library is gone
+        deadline = time.monotonic() + 60
+        while engine.name != "openvino" and time.monotonic() < deadline:
+            asked = time.monotonic()
+            assert engine(batch).shape == (2, 96, 128, 3)
+            assert time.monotonic() - asked < 1
+            served_by.append((engine.name, engine.tier))
+            time.sleep(0.01)
+
+    assert served_by[0] == ("bicubic", "bicubic")
+    assert set(served_by[:-1]) == {served_by[0]}
+    assert served_by[-1] == ("openvino", DEFAULT_TIER)
+    assert len(error_logs) == 1
+    assert f"native ({DEFAULT_TIER}): failed while running: native: this engine is closed" in error_logs[0]
