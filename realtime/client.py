@@ -22,6 +22,7 @@ import zmq
 from realtime import wire
 from realtime.errors import StreamError, StreamTimeout, WireError
 from realtime.keys import ClientKeys, load_client_keys
+from realtime.libzmq import check_libzmq
 from realtime.message import Message, Status
 
 QUEUE: Final = 30
@@ -96,6 +97,7 @@ class Subscriber(Generic[_M]):
         self.lost = 0
 
     def __enter__(self) -> Self:
+        check_libzmq()
         self._curve = None if self._keys is None else load_client_keys(self._keys)
         self._context = zmq.Context()
         try:

@@ -21,12 +21,13 @@ from realtime.config import PublisherConfig
 from realtime.errors import StreamError
 from realtime.gate import Gate
 from realtime.keys import ServerKeys, load_server_keys
+from realtime.libzmq import check_libzmq
 
 _QUEUE: Final = 4  # eyes, face and status come at once; libzmq learns of room only after every second message
 _HANDSHAKE_MS: Final = 5000
 _PATIENCE_MS: Final = 1000
 _REBIND_S: Final = 5.0
-_OLDEST_LIBZMQ: Final = (4, 3, 2)  # before it, strangers could overflow a buffer (CVE-2019-13132)
+_LONGEST_FROM_SUBSCRIBER: Final = 4096  # bytes: a subscription or a step of the handshake
 _log = logging.getLogger(__name__)
 
 
@@ -119,6 +120,7 @@ class Publisher:
             socket.linger = 0
             socket.sndhwm = self._queue
             socket.handshake_ivl = _HANDSHAKE_MS
+            socket.maxmsgsize = _LONGEST_FROM_SUBSCRIBER  # or a stranger's claim of 4 GiB is read before it is known
             socket.tcp_keepalive = 1  # lets go of subscribers whose host vanished
             socket.ipv6 = "[" in self.endpoint
             if _is_on_loopback(self.endpoint):
@@ -152,13 +154,6 @@ class Publisher:
                 raise StreamError(_why_not_bound(self.endpoint, err)) from err
             return False
         return True
-
-
-def check_libzmq() -> None:
-    """Raise StreamError for a libzmq that strangers could attack."""
-    if zmq.zmq_version_info() < _OLDEST_LIBZMQ:
-        expected = ".".join(map(str, _OLDEST_LIBZMQ))
-        raise StreamError(f"libzmq: expected at least {expected}, got {zmq.zmq_version()}; upgrade pyzmq")
 
 
 def check_endpoint(config: PublisherConfig) -> None:

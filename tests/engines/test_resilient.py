@@ -68,7 +68,7 @@ BATCH = np.zeros((2, 8, 8, 3), np.uint8)
         (crash, "ZeroDivisionError: a bug"),
         (lambda batch: batch, r"expected uint8 \(2, 16, 16, 3\) from it, got uint8 \(2, 8, 8, 3\)"),
         (lambda batch: np.zeros((2, 16, 16, 3), np.float32), "got float32"),
-        (lambda batch: np.full((2, 16, 16, 3), 90, np.uint8), r"expected pictures as bright .* \[0 0\], got \[90 90\]"),
+        (lambda batch: np.full((2, 16, 16, 3), 90, np.uint8), "a quarter of a picture as bright .* 0, got 90"),
         (lambda batch: time.sleep(0.5), "no answer within 0.1 s"),
     ],
     ids=["error", "bug", "shape", "dtype", "brightness", "hang"],
@@ -86,6 +86,33 @@ def test_a_failing_engine_is_replaced_within_a_second(act, reason, error_logs):
 
     assert re.search(reason, engine.passed_over[-1])
     assert "first (first tier): failed while running" in error_logs[0]
+
+
+def in_the_dark(level):
+    return np.full((2, 16, 16, 3), level, np.uint8)
+
+
+@pytest.mark.parametrize("level", [6, 20, 127])
+def test_black_where_the_camera_saw_light_is_a_failure_even_in_the_dark_or_in_half_of_a_picture(level, error_logs):
+    def half_black(batch):
+        made = np.full((2, 32, 32, 3), level, np.uint8)
+        made[1, :, 16:] = 0
+        return made
+
+    for act in (half_black, lambda batch: np.zeros((2, 32, 32, 3), np.uint8)):
+        with ResilientEngine(ScriptedEngine("first", level, {2: act})) as engine:
+            engine(in_the_dark(level))
+            assert engine.name == "first"
+            assert engine(in_the_dark(level)).max() == level
+            assert engine.name == "bicubic"
+
+
+@pytest.mark.parametrize(("level", "made"), [(2, 0), (2, 6), (20, 12), (20, 28), (200, 230)])
+def test_a_level_or_two_beside_the_cameras_is_no_failure(level, made):
+    with ResilientEngine(ScriptedEngine("first", made)) as engine:
+        engine(in_the_dark(level))
+
+        assert engine.name == "first"
 
 
 def test_bicubic_serves_for_good_when_no_spare_opens(error_logs):

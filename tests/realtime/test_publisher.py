@@ -3,6 +3,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -13,6 +14,7 @@ from wire_samples import enhanced
 
 from realtime import StreamError, Subscriber, wire
 from realtime.config import PublisherConfig
+from realtime.keys import make_client_keys, make_server_keys
 from realtime.publisher import Publisher, is_loopback
 
 _TRIES = 3
@@ -115,10 +117,11 @@ def test_ipc_carries_the_stream(tmp_path):
 
 
 def test_old_libzmq_is_refused(monkeypatch):
-    monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 1))
+    monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 2))
 
-    with pytest.raises(StreamError, match=r"expected at least 4\.3\.2"):
-        Publisher(PublisherConfig(bind="tcp://127.0.0.1:*")).__enter__()
+    for end in (Publisher(PublisherConfig(bind="tcp://127.0.0.1:*")), Subscriber("tcp://127.0.0.1:5580")):
+        with pytest.raises(StreamError, match=r"expected at least 4\.3\.3"):
+            end.__enter__()
 
 
 def test_each_message_carries_its_moment_of_sending_and_its_number():
@@ -183,6 +186,32 @@ def test_garbage_on_the_port_disturbs_nobody():
 
         assert subscriber.receive().sent_seq > seen
         assert subscriber.rejected == 0
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_stranger_who_claims_a_long_message_costs_no_memory(keyed, tmp_path):
+    keys = secret = None
+    if keyed:
+        keys = tmp_path / "keys"
+        make_server_keys(keys)
+        secret = make_client_keys(keys, "friend", tmp_path / "friend.json")
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + (b"CURVE" if keyed else b"NULL").ljust(20, b"\0") + bytes(32)
+    long_command = b"\x06" + (4 << 30).to_bytes(8, "big")
+    with (
+        streaming(keys=keys) as publisher,
+        Subscriber(publisher.endpoint, keys=secret, timeout_s=5) as friend,
+    ):
+        friend.receive()
+        before = psutil.Process().memory_info().rss
+        with socket.create_connection(_address(publisher.endpoint)) as stranger, suppress(ConnectionError):
+            stranger.sendall(greeting + long_command)
+            for _ in range(100):
+                stranger.sendall(bytes(1 << 20))
+        grown = psutil.Process().memory_info().rss - before
+        seen = friend.receive().sent_seq
+
+        assert friend.receive().sent_seq > seen
+    assert grown < 20 << 20
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
