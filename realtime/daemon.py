@@ -27,7 +27,7 @@ from realtime.camera import Camera, open_camera
 from realtime.config import Config
 from realtime.crops import Cropper
 from realtime.display import Display
-from realtime.errors import RealtimeError
+from realtime.errors import RealtimeError, SinkEnded
 from realtime.frames import Frame
 from realtime.landmarks import FaceMesh
 from realtime.metrics import Metrics
@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 def run(config: Config) -> int:
     """Stream until the source ends, config.seconds have passed or a signal comes; returns the exit code.
 
-    Writes config.report in any case. Raises CameraError, EngineError and StreamError, and ValueError for a
-    configuration that nothing can be done with.
+    Writes config.report in any case. Raises CameraError, EngineError and StreamError, SinkEnded at the end for a
+    recording that is not whole, and ValueError for a configuration that nothing can be done with.
     """
     if config.report is not None:
         _check_can_write(config.report)
@@ -57,6 +57,7 @@ def run(config: Config) -> int:
     try:
         with stopping() as stop:
             _stream(config, metrics, facts, stop)
+        _check_recording(facts["sinks"])
         facts["outcome"] = "stopped" if stop else "ended"
         return stop.exit_code
     except Exception as err:
@@ -92,6 +93,13 @@ def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop)
             session.stream()
         finally:
             facts |= {"engine": engine.name, "tier": engine.tier} | session.use()
+            facts["sinks"] = [outlet.status() for outlet in parts.outlets]
+
+
+def _check_recording(sinks: list[dict[str, Any]]) -> None:
+    for sink in sinks:
+        if sink["name"].partition("=")[0] == "record" and sink["state"] == "ended":
+            raise SinkEnded(f"sink {sink['name']}: {sink['reason']}")
 
 
 def _open_parts(config: Config, stack: ExitStack) -> Parts:
