@@ -3,7 +3,8 @@
 ZeroMQ keeps a few messages for each subscriber and drops later ones for him alone while his queue is full, so
 that a stalled subscriber costs no time and little memory. Many who stall one after the other hold different messages,
 which adds up; so on loopback one who has not taken a byte for a second is cut off, and his messages are let go. His own
-libzmq connects again as soon as he goes on.
+libzmq connects again as soon as he goes on. Over ipc and from other hosts he keeps up to six messages here: ZeroMQ's
+heartbeats do not see him, for they wait behind the message that he does not take.
 """
 
 import ipaddress
