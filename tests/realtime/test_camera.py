@@ -30,6 +30,24 @@ def test_without_a_camera_demo_is_taken_and_said(caplog):
     assert 'taking "demo"' in caplog.text
 
 
+def test_a_webcam_that_was_lost_is_opened_again_by_its_identity(monkeypatch):
+    opened = []
+
+    class FakeWebcam(FakeCamera):
+        identity = "/dev/v4l/by-id/usb-maker-serial"
+
+        def __init__(self, source, config):
+            opened.append(source)
+            super().__init__(repeat(grey()), fail_after=None if len(opened) > 1 else 1)
+
+    monkeypatch.setattr("realtime.camera.Webcam", FakeWebcam)
+
+    with open_camera(CameraConfig(source="0")) as camera:
+        assert [camera.read() is not None for _ in range(2)] == [True, True]
+
+    assert opened == ["0", FakeWebcam.identity]
+
+
 @pytest.mark.parametrize("source", ["97", "/dev/video97", "dmeo"])
 def test_camera_that_is_not_there_is_not_found(source):
     with pytest.raises(CameraNotFound, match=f"source {source}: expected .* got nothing .* plug it in"):

@@ -33,7 +33,7 @@ def why_not() -> str | None:
 
 WHY_NOT = why_not()
 pytestmark = [
-    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
+    pytest.mark.skipif(WHY_NOT is not None, reason=f"NOT TESTED HERE: whether anything leaves the machine; {WHY_NOT}"),
     pytest.mark.timeout(240),  # a busy machine starts slowly
 ]
 
