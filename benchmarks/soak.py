@@ -7,9 +7,10 @@ The daemon runs in a process of its own; this one subscribes to every message, a
 - percentiles of the latency of that minute's messages, from the capture stamp to the send and to this subscriber,
 - frames that the daemon dropped because a newer one was there, and messages that were lost on the way.
 
-At the end it judges: the memory's slope after the warm-up, the p99 at the end against the one at the beginning, and
-lost messages. A run shorter than half an hour is too short to be judged, and says so. The document is written every
-minute, so that a run that is cut short keeps what it had; the last line is that JSON document.
+At the end it judges: the memory's slope after the warm-up, descriptors and threads from then on, the p99 at the end
+against the one at the beginning, and lost messages; the exit code is 1 when one of them is bad. A run shorter than half
+an hour is too short to be judged, and says so. The document is written every minute, so that a run that is cut short
+keeps what it had; the last line is that JSON document.
 """
 
 import json
@@ -41,6 +42,9 @@ WARM_UP_MINUTES = 10.0
 COMPARED_MINUTES = 10.0
 SLOPE_MB_PER_HOUR = 1.0
 P99_RATIO = 1.2
+COUNTED = ("descriptors", "threads")
+SPREAD = 2
+"""How far the number of descriptors, or of threads, may vary after the warm-up: a subscriber comes or goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,14 +208,22 @@ def verdict(rows: list[dict[str, Any]], latencies: list[list[float]]) -> dict[st
     )
     p99 = [float(np.percentile(part, 99)) if part.size else float("nan") for part in (first, last)]
     ratio, lost = p99[1] / p99[0], sum(row["lost"] for row in rows)
+    counts = {name: [row[name] for row, chosen in zip(rows, warm, strict=True) if chosen] for name in COUNTED}
     long_enough = bool(minutes[-1] >= ENOUGH_MINUTES)
-
-    def judged(good: bool) -> str:
-        return ("good" if good else "BAD") if long_enough else f"no verdict in less than {ENOUGH_MINUTES:g} minutes"
+    good = {
+        "memory": slope < SLOPE_MB_PER_HOUR,
+        "p99": ratio <= P99_RATIO,
+        "lost": lost == 0,
+        **{name: max(values) - min(values) <= SPREAD for name, values in counts.items()},
+    }
+    words = {name: "good" if good[name] else "BAD" for name in good}
+    if not long_enough:
+        words = dict.fromkeys(good, f"no verdict in less than {ENOUGH_MINUTES:g} minutes")
 
     return {
         "minutes": round(float(minutes[-1]), 2),
         "long_enough": long_enough,
+        "good": all(good.values()) if long_enough else None,
         "slope_mb_per_hour": number(slope),
         "p99_first_ms": number(p99[0]),
         "p99_last_ms": number(p99[1]),
@@ -219,13 +231,23 @@ def verdict(rows: list[dict[str, Any]], latencies: list[list[float]]) -> dict[st
         "lost": lost,
         "lines": [
             f"memory: {slope:+.2f} MB an hour after the warm-up, expected under {SLOPE_MB_PER_HOUR:g}: "
-            f"{judged(slope < SLOPE_MB_PER_HOUR)}",
+            f"{words['memory']}",
             f"p99: {p99[0]:.1f} ms at the beginning, {p99[1]:.1f} ms at the end, {ratio:.2f} times, expected at most "
-            f"{P99_RATIO:g}: {judged(ratio <= P99_RATIO)}",
-            f"messages lost: {lost} of {sum(row['messages'] for row in rows)}, expected 0: {judged(lost == 0)}; "
+            f"{P99_RATIO:g}: {words['p99']}",
+            f"messages lost: {lost} of {sum(row['messages'] for row in rows)}, expected 0: {words['lost']}; "
             f"frames dropped by the daemon, and counted: {sum(row['dropped'] for row in rows)}",
+            *(
+                f"{name}: {min(values)} to {max(values)} after the warm-up, expected at most {SPREAD} between them: "
+                f"{words[name]}"
+                for name, values in counts.items()
+            ),
         ],
     }
+
+
+def exit_code(document: dict[str, Any]) -> int:
+    """1 when the run was judged and is bad, or nothing was measured."""
+    return int(document["verdict"].get("good", False) is False)
 
 
 def median_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -274,7 +296,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
                 "median": [row["rss_mb"] for row in rows],
                 "most": [row["rss_max_mb"] for row in rows],
             },
-            "count": {name: [row[name] for row in rows] for name in ("descriptors", "threads")},
+            "count": {name: [row[name] for row in rows] for name in COUNTED},
             "capture to send, ms": {p: [(row["send_ms"] or {}).get(p) for row in rows] for p in ("p50", "p95", "p99")},
             "in each interval": {name: [row[name] for row in rows] for name in ("dropped", "lost")},
         }.items(),
@@ -294,4 +316,4 @@ def draw(document: dict[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(SoakConfig, config=(tyro.conf.FlagCreatePairsOff,)))
+    sys.exit(exit_code(main(tyro.cli(SoakConfig, config=(tyro.conf.FlagCreatePairsOff,)))))

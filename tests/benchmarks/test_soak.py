@@ -2,15 +2,22 @@ import json
 
 import numpy as np
 import pytest
-from soak import SoakConfig, main, verdict
+from soak import COUNTED, SoakConfig, exit_code, main, verdict
 
 
-def run(minutes, *, growth_mb=0.0, slower=1.0, lost=0):
-    """Rows and latencies of a run that grows, slows down at the end, or loses messages."""
+def run(minutes, *, growth_mb=0.0, slower=1.0, lost=0, **leaked_per_hour):
+    """Rows and latencies of a run that grows, slows down at the end, loses messages, or leaks what is counted."""
     rng = np.random.default_rng(0)
     numbers = range(1, minutes + 1)
     rows = [
-        {"minute": n, "rss_mb": 300 + growth_mb * n / 60 + 5 * min(n, 8), "messages": 600, "lost": lost, "dropped": 1}
+        {
+            "minute": n,
+            "rss_mb": 300 + growth_mb * n / 60 + 5 * min(n, 8),
+            "messages": 600,
+            "lost": lost,
+            "dropped": 1,
+            **{name: 11 + 5 * (n < 5) + n % 2 + round(leaked_per_hour.get(name, 0) * n / 60) for name in COUNTED},
+        }
         for n in numbers
     ]
     return rows, [(rng.normal(20, 1, 600) * (slower if n > minutes / 2 else 1)).tolist() for n in numbers]
@@ -22,15 +29,20 @@ def test_a_steady_run_is_good():
     assert told["long_enough"]
     assert told["slope_mb_per_hour"] == pytest.approx(0, abs=0.01)  # what it grew by in the warm-up is left out
     assert told["p99_ratio"] == pytest.approx(1, abs=0.05)
+    assert exit_code({"verdict": told}) == 0
+    assert len(told["lines"]) == 5
     assert all("good" in line for line in told["lines"])
 
 
 @pytest.mark.parametrize(
-    ("trouble", "line"), [({"growth_mb": 3.0}, 0), ({"slower": 1.4}, 1), ({"lost": 1}, 2)], ids=lambda v: str(v)
+    ("trouble", "line"),
+    [({"growth_mb": 3.0}, 0), ({"slower": 1.4}, 1), ({"lost": 1}, 2), ({"descriptors": 6}, 3), ({"threads": 6}, 4)],
+    ids=lambda v: str(v),
 )
-def test_a_run_that_grows_slows_down_or_loses_is_bad(trouble, line):
+def test_a_run_that_grows_slows_down_loses_or_leaks_is_bad(trouble, line):
     told = verdict(*run(60, **trouble))
 
+    assert exit_code({"verdict": told}) == 1
     assert [index for index, words in enumerate(told["lines"]) if "BAD" in words] == [line]
 
 
@@ -58,7 +70,12 @@ def test_a_short_run_is_not_judged():
     told = verdict(*run(5, growth_mb=100.0))
 
     assert not told["long_enough"]
+    assert exit_code({"verdict": told}) == 0
     assert all("no verdict" in line for line in told["lines"])
+
+
+def test_a_run_that_measured_nothing_is_bad():
+    assert exit_code({"rows": [], "verdict": {}}) == 1
 
 
 def test_a_row_for_every_interval_of_a_real_daemon(tmp_path):
