@@ -34,7 +34,7 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
-from realtime.sinks import open_outlets
+from realtime.sinks import Outlet, open_outlets
 from realtime.tiers import Tiers
 from realtime.videofile import VideoFile
 
@@ -54,24 +54,27 @@ def run(config: Config) -> int:
         _check_can_write(config.report)
     _log.info("configuration: %s", asdict(config))
     metrics, facts = Metrics(), dict[str, Any](began_ns=_process_began_ns())
+    outlets: tuple[Outlet, ...] = ()
+    consent = config.publisher.i_consent_to_sending_my_face_in_clear
     try:
-        with stopping() as stop:
-            _stream(config, metrics, facts, stop)
-        _check_recording(facts["sinks"])
+        with stopping() as stop, open_outlets(config.sink, consent=consent) as outlets:
+            _stream(config, outlets, metrics, facts, stop)
+        _check_recording(outlets)
         facts["outcome"] = "stopped" if stop else "ended"
         return stop.exit_code
     except Exception as err:
         facts["outcome"] = f"{type(err).__name__}: {err}"
         raise
     finally:
+        facts["sinks"] = [outlet.status() for outlet in outlets]
         facts["threads_left"] = threading.active_count() - 1
         if config.report is not None:
             _write_report(config.report, report.build(config, metrics, facts))
 
 
-def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop) -> None:
+def _stream(config: Config, outlets: tuple[Outlet, ...], metrics: Metrics, facts: dict[str, Any], stop: Stop) -> None:
     with ExitStack() as stack:
-        parts = _open_parts(config, stack)
+        parts = _open_parts(config, outlets, stack)
         engine, camera = parts.engine, parts.camera
         facts |= {"source": camera.name, "frame_size": [camera.width, camera.height], "source_fps": camera.fps}
         facts |= {"engine": engine.name, "tier": engine.tier, "model_sha256": engine.sha256}
@@ -93,19 +96,16 @@ def _stream(config: Config, metrics: Metrics, facts: dict[str, Any], stop: Stop)
             session.stream()
         finally:
             facts |= {"engine": engine.name, "tier": engine.tier} | session.use()
-            facts["sinks"] = [outlet.status() for outlet in parts.outlets]
 
 
-def _check_recording(sinks: list[dict[str, Any]]) -> None:
-    for sink in sinks:
-        if sink["name"].partition("=")[0] == "record" and sink["state"] == "ended":
-            raise SinkEnded(f"sink {sink['name']}: {sink['reason']}")
+def _check_recording(outlets: tuple[Outlet, ...]) -> None:
+    for outlet in outlets:
+        if outlet.name.partition("=")[0] == "record" and outlet.state == "ended":
+            raise SinkEnded(f"sink {outlet.name}: {outlet.reason}")
 
 
-def _open_parts(config: Config, stack: ExitStack) -> Parts:
+def _open_parts(config: Config, outlets: tuple[Outlet, ...], stack: ExitStack) -> Parts:
     """Open everything; what takes long at the same time, each in a thread of its own."""
-    consent = config.publisher.i_consent_to_sending_my_face_in_clear
-    outlets = stack.enter_context(open_outlets(config.sink, consent=consent))
     publisher = stack.enter_context(Publisher(config.publisher))
     with ThreadPoolExecutor(3, "open") as pool:
         opening_camera = pool.submit(open_camera, config.camera)
