@@ -3,7 +3,7 @@ import os
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import psutil
@@ -18,6 +18,34 @@ from realtime.keys import make_client_keys, make_server_keys
 from realtime.publisher import Publisher, is_loopback
 
 _TRIES = 3
+
+
+@pytest.fixture(params=[False, True], ids=["without keys", "with keys"])
+def keys(request, tmp_path):
+    """The publisher's folder of keys and a friend's key file; or None twice."""
+    if not request.param:
+        return None, None
+    make_server_keys(tmp_path / "keys")
+    return tmp_path / "keys", make_client_keys(tmp_path / "keys", "friend", tmp_path / "friend.json")
+
+
+def greeting(secret):
+    """What either side says first, of ZMTP 3: signature, version, mechanism, and whether it is the server."""
+    mechanism = b"NULL" if secret is None else b"CURVE"
+    return (
+        b"\xff" + bytes(8) + b"\x7f\x03\x00" + mechanism.ljust(20, b"\0") + (secret is not None).to_bytes() + bytes(31)
+    )
+
+
+def first_words(secret):
+    """What a friend says before he has heard more than a greeting: his own, then HELLO; READY where nobody has keys."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with Subscriber(endpoint, keys=secret), server.accept()[0] as connection, connection.makefile("rb") as words:
+            connection.settimeout(5)
+            connection.sendall(greeting(secret))
+            said = words.read(64 + 2)
+            return said[:64], said + words.read(said[-1])
 
 
 def _address(endpoint):
@@ -169,8 +197,8 @@ def test_a_burst_of_every_topic_reaches_whoever_wants_all():
     assert list(numbers.values()) == [list(range(30))] * 3
 
 
-def test_garbage_on_the_port_disturbs_nobody():
-    with streaming() as publisher, Subscriber(publisher.endpoint, timeout_s=5) as subscriber:
+def test_garbage_on_the_port_disturbs_nobody(keys):
+    with streaming(keys=keys[0]) as publisher, Subscriber(publisher.endpoint, timeout_s=5, keys=keys[1]) as subscriber:
         subscriber.receive()
         random = np.random.default_rng(0)
         for garbage in (
@@ -179,8 +207,9 @@ def test_garbage_on_the_port_disturbs_nobody():
             b"\xff" + bytes(8) + b"\x7f" + b"\x03" + bytes(53),
             b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(47) + b"\x02" + b"\xff" * 8 + bytes(100),
             *(random.bytes(2000) for _ in range(20)),
+            *(greeting(keys[1]) + random.bytes(2000) for _ in range(20)),
         ):
-            with socket.create_connection(_address(publisher.endpoint)) as scanner:
+            with socket.create_connection(_address(publisher.endpoint)) as scanner, suppress(ConnectionError):
                 scanner.sendall(garbage)
         seen = subscriber.receive().sent_seq
 
@@ -188,23 +217,13 @@ def test_garbage_on_the_port_disturbs_nobody():
         assert subscriber.rejected == 0
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-def test_a_stranger_who_claims_a_long_message_costs_no_memory(keyed, tmp_path):
-    keys = secret = None
-    if keyed:
-        keys = tmp_path / "keys"
-        make_server_keys(keys)
-        secret = make_client_keys(keys, "friend", tmp_path / "friend.json")
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + (b"CURVE" if keyed else b"NULL").ljust(20, b"\0") + bytes(32)
+def test_a_stranger_who_claims_a_long_message_costs_no_memory(keys):
     long_command = b"\x06" + (4 << 30).to_bytes(8, "big")
-    with (
-        streaming(keys=keys) as publisher,
-        Subscriber(publisher.endpoint, keys=secret, timeout_s=5) as friend,
-    ):
+    with streaming(keys=keys[0]) as publisher, Subscriber(publisher.endpoint, timeout_s=5, keys=keys[1]) as friend:
         friend.receive()
         before = psutil.Process().memory_info().rss
         with socket.create_connection(_address(publisher.endpoint)) as stranger, suppress(ConnectionError):
-            stranger.sendall(greeting + long_command)
+            stranger.sendall(greeting(keys[1]) + long_command)
             for _ in range(100):
                 stranger.sendall(bytes(1 << 20))
         grown = psutil.Process().memory_info().rss - before
@@ -214,16 +233,20 @@ def test_a_stranger_who_claims_a_long_message_costs_no_memory(keyed, tmp_path):
     assert grown < 20 << 20
 
 
+@pytest.mark.parametrize("says", ["nothing", "greeting", "hello"])
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_many_half_open_connections_disturb_nobody(count):
+def test_many_who_stop_on_the_way_in_disturb_nobody(count, says, keys):
     allow_open_files(3 * count + 200)
-    with streaming() as publisher, Subscriber(publisher.endpoint, timeout_s=5) as subscriber:
+    words = dict(zip(("greeting", "hello"), first_words(keys[1]), strict=True)).get(says, b"")
+    with streaming(keys=keys[0]) as publisher, Subscriber(publisher.endpoint, timeout_s=5, keys=keys[1]) as subscriber:
         subscriber.receive()
         strangers = [socket.create_connection(_address(publisher.endpoint)) for _ in range(count)]
         try:
+            for stranger in strangers:
+                stranger.sendall(words)
             time.sleep(0.5)
             sent_seq = subscriber.receive().sent_seq
-            with Subscriber(publisher.endpoint, timeout_s=5) as late:
+            with Subscriber(publisher.endpoint, timeout_s=5, keys=keys[1]) as late:
                 assert late.receive().sent_seq >= sent_seq
         finally:
             for stranger in strangers:
@@ -231,11 +254,19 @@ def test_many_half_open_connections_disturb_nobody(count):
 
 
 @pytest.mark.slow
-def test_half_open_connections_are_hung_up():
-    with streaming() as publisher, socket.create_connection(_address(publisher.endpoint)) as stranger:
-        stranger.settimeout(10)
-        while stranger.recv(100):
-            pass
+def test_who_stops_on_the_way_in_is_hung_up(keys):
+    greeted, hello = first_words(keys[1])
+    on_the_way = (
+        [b"", greeted] if keys[1] is None else [b"", greeted, hello]
+    )  # READY alone lets in where nobody has keys
+    with streaming(keys=keys[0]) as publisher, ExitStack() as stack:
+        strangers = [stack.enter_context(socket.create_connection(_address(publisher.endpoint))) for _ in on_the_way]
+        for stranger, words in zip(strangers, on_the_way, strict=True):
+            stranger.settimeout(10)
+            stranger.sendall(words)
+        heard = [b"".join(iter(lambda: stranger.recv(1000), b"")) for stranger in strangers]  # noqa: B023
+
+    assert ["WELCOME" if b"WELCOME" in words else "" for words in heard] == ["", "", "WELCOME"][: len(on_the_way)]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGSTOP is for POSIX")
