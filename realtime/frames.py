@@ -23,6 +23,8 @@ class Frame:
     """Where captured_ns comes from: "read" (after the read), "file" (a paced read of a file), "demo" (made)."""
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), BGR."""
+    gaps: int = 0
+    """How often the camera was away before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,11 +21,14 @@ from realtime.signals import Stop
 from realtime.sinks import Outlet, Sent
 from realtime.slot import LatestSlot, SlotClosed
 from realtime.tiers import Tiers
+from realtime.watchdog import State
 from realtime.wire import encode, encode_status
 
 _LOOK_S = 0.2
 """How long a wait for a frame lasts before the signals, the clock and the status are looked at."""
 _STATUS_S = 1.0
+_FEW = 3
+"""So many frames may be dropped in a second before it is said: a busy moment is no overload."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +55,8 @@ class Session:
         self._last_second = LastSecond()
         self._status_due_s = self._ends_s = 0.0
         self._newest: Enhanced | None = None
-        self._camera_was_away = False
+        self._told_state: State = "ok"
+        self._dropped = self._dropped_lately = 0
         self._process = psutil.Process()
         self._began_s, self._cpu_before_s = monotonic(), _cpu_s(self._process)
         self._rss_mb: list[float] = []
@@ -101,6 +105,9 @@ class Session:
     def _send(self, enhanced: Enhanced) -> None:
         dropped = enhanced.crops.frame.seq - self.metrics.published
         marks = self._marks(enhanced)
+        if "camera_gap" not in marks:
+            self._dropped_lately += dropped - self._dropped
+        self._dropped = dropped
         topics = ("eyes", "face") if self._config.crops.face else ("eyes",)
         publisher = self._parts.publisher
         messages = [
@@ -120,18 +127,18 @@ class Session:
         """What is unusual about this frame; WIRE.md lists the words."""
         state, before = self._parts.camera.state, self._newest
         facts = {
-            "camera_gap": self._camera_was_away,
+            "camera_gap": before is not None and before.crops.frame.gaps != enhanced.crops.frame.gaps,
             f"camera_{state}": state in ("black", "slow"),  # in the other states it gives no frame
             "engine_changed": before is not None and (before.engine, before.tier) != (enhanced.engine, enhanced.tier),
         }
-        self._camera_was_away = False
         return tuple(mark for mark, holds in facts.items() if holds)
 
     def _look(self) -> None:
-        """See that the camera is away, and once a second say how it goes: on `status` and on the terminal."""
-        self._camera_was_away |= self._parts.camera.state in ("lost", "frozen", "unsteady")
-        if monotonic() < self._status_due_s:
+        """Say how it goes, on `status` and the terminal: once a second, and at once when the camera fails or is back."""
+        state = self._parts.camera.state
+        if monotonic() < self._status_due_s and state == self._told_state:
             return
+        self._told_state = state
         self._status_due_s = monotonic() + _STATUS_S
         if len(self._rss_mb) <= (monotonic() - self._began_s) / 60:
             self._rss_mb.append(_rss_mb(self._process))
@@ -151,6 +158,7 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """What the `status` topic says, as WIRE.md lists; rate and durations are of the time since the last call."""
+        dropped_lately, self._dropped_lately = self._dropped_lately, 0
         parts, newest, metrics = self._parts, self._newest, self.metrics
         camera, engine = parts.camera, parts.engine
         landmarks = None if newest is None else newest.crops.landmarks
@@ -171,16 +179,20 @@ class Session:
                 "fps": camera.fps,
             },
             "iris_px": None if landmarks is None else round(iris_px(landmarks), 2),
-            "hints": self._hints(landmarks),
+            "hints": self._hints(landmarks, dropped_lately),
             "sinks": [outlet.status() for outlet in parts.outlets],
             "cpu_percent": self._process.cpu_percent(),
             "rss_mb": _rss_mb(self._process),
         }
 
-    def _hints(self, landmarks: Landmarks | None) -> list[str]:
+    def _hints(self, landmarks: Landmarks | None, dropped: int) -> list[str]:
         """For the person in front of the camera."""
         bypass, tiers = self._parts.bypass, self._parts.tiers
-        hints = ("no face" if landmarks is None else bypass and bypass.reason, tiers and tiers.reason)
+        hints = (
+            "no face" if landmarks is None else bypass and bypass.reason,
+            tiers and tiers.reason,
+            dropped > _FEW and f"more frames than this machine holds: {dropped} dropped in the last second",
+        )
         return [hint for hint in hints if hint]
 
     def use(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class CameraWatch:
         self._delay_s = FIRST_DELAY_S
         self._passed_at: float | None = None  # when a frame was last passed on
         self._seen_at: float | None = None  # when a frame last came, or was first waited for
-        self._next_seq = 0
+        self._next_seq = self._gaps = 0
         self._resample: NDArray[np.uint8] | None = None
         self._begin()
 
@@ -91,9 +91,11 @@ class CameraWatch:
 
     @property
     def state(self) -> State:
-        """What the camera does now; also true while a read hangs."""
+        """What the camera does now; also true while a read hangs, which is then said here: the reader cannot."""
         silent = self._seen_at is not None and self._clock() - self._seen_at > SILENCE_S
-        return "lost" if silent and self._state not in ("frozen", "unsteady") else self._state
+        if silent and self._state not in ("frozen", "unsteady") and not self._stopped.is_set():
+            self._say("lost", f"no frame for {SILENCE_S:g} s")
+        return self._state
 
     def read(self) -> Frame | None:
         """The next good frame, however long that takes; None after stop(), or at the camera's own end."""
@@ -182,7 +184,10 @@ class CameraWatch:
         if self._offset is None:
             missed = 0 if self._passed_at is None else max(1, round((now - self._passed_at) * self.fps) - 1)
             self._offset = self._next_seq + missed - frame.seq
-        frame = replace(frame, seq=frame.seq + self._offset)
+            self._gaps += self._passed_at is not None
+        elif self._passed_at is not None and now - self._passed_at > SILENCE_S:
+            self._gaps += 1
+        frame = replace(frame, seq=frame.seq + self._offset, gaps=self._gaps)
         self._next_seq, self._passed_at, self._delay_s = frame.seq + 1, now, FIRST_DELAY_S
         return frame
 

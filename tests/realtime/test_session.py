@@ -1,6 +1,8 @@
 import io
+import re
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +20,7 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop
+from realtime.watchdog import CameraWatch
 from realtime.wire import decode, encode
 
 EYES = [[290, 200], [335, 202]]
@@ -244,21 +247,54 @@ def test_status_says_why_the_tier_was_changed_and_why_the_network_is_bypassed():
 
 
 def test_the_first_frame_after_the_camera_was_away_is_marked():
-    class Returning(FakeCamera):
-        def read(self):
-            time.sleep(0.05)
-            if self._seq == 1 and self.state == "ok":
-                self.state = "lost"
-                time.sleep(0.6)
-                self.state = "ok"
-            return super().read()
+    unplugged = FakeCamera([noise(seq) for seq in range(2)], fail_after=2)
+    back = FakeCamera([noise(seq) for seq in range(2, 4)])
+    publisher = SentNowhere()
+
+    run = session(camera=CameraWatch(lambda: back, unplugged, pause=time.sleep), publisher=publisher)
+    run.stream()
+
+    assert [m.marks for m in publisher.messages("eyes")] == [(), (), ("camera_gap",), ()]
+
+
+def test_status_says_at_once_that_the_camera_fails_and_that_it_is_back():
+    class Fading(SteadyCamera):
+        state = property(lambda self: "black" if 20 <= self._seq < 40 else "ok", lambda self, _: None)
 
     publisher = SentNowhere()
-    run = session(Config(), camera=Returning([noise(seq) for seq in range(4)]), publisher=publisher)
+    run = session(Config(), camera=Fading(noise(0) for _ in range(60)), publisher=publisher)
 
     run.stream()
 
-    assert [m.marks for m in publisher.messages("eyes")] == [(), ("camera_gap",), (), ()]
+    told = [message.values["camera"]["state"] for message in publisher.messages("status")]
+    assert told == ["ok", "black", "ok"]  # in less than a second
+
+
+def test_more_frames_than_the_machine_holds_are_a_hint():
+    publisher = SentNowhere()
+    camera = SteadyCamera(noise(0) for _ in range(150))
+    run = session(Config(), camera=camera, publisher=publisher, face_mesh=PausingMesh(lambda seq: EYES))
+
+    run.stream()
+
+    told = [message.values for message in publisher.messages("status")][1]
+    number = int(
+        re.fullmatch(r"more frames than this machine holds: (\d+) dropped in the last second", *told["hints"])[1]
+    )
+    assert number == told["dropped"] > 20
+
+
+def test_frames_that_the_camera_did_not_give_while_it_was_away_are_no_overload():
+    class Away(FakeCamera):
+        def read(self):
+            frame = super().read()
+            return frame and replace(frame, seq=frame.seq + 900 * (frame.seq > 1), gaps=int(frame.seq > 1))
+
+    run = session(camera=Away([noise(seq) for seq in range(4)]))
+
+    run.stream()
+
+    assert run.status()["hints"] == []
 
 
 def test_another_engine_is_marked_at_its_first_message():

@@ -131,7 +131,7 @@ def test_camera_that_nobody_reads_yet_is_not_lost():
     assert watch.state == "ok"
 
 
-def test_hanging_read_is_said_within_a_second():
+def test_hanging_read_is_said_within_a_second_and_logged_once(caplog):
     clock = FakeClock()
     watch, _ = watched(clock, alive(clock))
     read(watch, 5)
@@ -140,7 +140,31 @@ def test_hanging_read_is_said_within_a_second():
     before = watch.state
     clock.sleep(0.2)
 
-    assert (before, watch.state) == ("ok", "lost")
+    assert [before, watch.state, watch.state] == ["ok", "lost", "lost"]
+    assert [record.getMessage() for record in caplog.records] == ["fake is lost: no frame for 0.9 s"]
+
+
+def test_a_camera_that_was_stopped_is_not_lost(caplog):
+    clock = FakeClock()
+    watch, _ = watched(clock, alive(clock))
+    read(watch, 5)
+
+    watch.stop()
+    clock.sleep(5)
+
+    assert (watch.state, caplog.records) == ("ok", [])
+
+
+def test_gaps_are_counted_where_the_camera_was_opened_again_or_gave_nothing_for_long():
+    clock = FakeClock()
+    first, second = alive(clock, fail_after=10), alive(clock)
+    watch, _ = watched(clock, first, None, second)
+
+    frames = read(watch, 15)
+    clock.sleep(2)
+    frames += read(watch, 5)
+
+    assert [frame.gaps for frame in frames] == [0] * 10 + [1] * 5 + [2] * 5
 
 
 def test_frozen_camera_is_found_within_a_second_and_opened_again():
