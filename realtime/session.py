@@ -134,7 +134,7 @@ class Session:
         return tuple(mark for mark, holds in facts.items() if holds)
 
     def _look(self) -> None:
-        """Say how it goes, on `status` and the terminal: once a second, and at once when the camera fails or is back."""
+        """Say on `status` and the terminal how it goes: once a second, and at once when the camera fails or is back."""
         state = self._parts.camera.state
         if monotonic() < self._status_due_s and state == self._told_state:
             return

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -15,13 +16,44 @@ from realtime import Subscriber
 from realtime.demo import DemoCamera
 from realtime.recording import Recording
 
-SAID_S = 10.0
-"""Within this a fault must be on `status`: a second to see it, one to the next status, the rest for busy machines."""
+SAID_S = 2.5
+"""Within this a fault must be on `status`: a second to see it, the rest for the camera's and the decoder's buffers."""
+TRIES = 3
+"""A busy machine is slow by itself: what a fault costs is there in every try."""
+BACK_S = 10.0
+AWAY_NS = 1_000_000_000
+"""No frame for so long is a gap."""
 FPS = 25
 
 
 def jpeg(image):
     return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+# A daemon whose webcam gives frames of the sizes that a file names, as OpenCV never does for a network camera.
+MOODY_WEBCAM = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from realtime import camera
+from realtime.__main__ import main
+from realtime.demo import DemoCamera
+
+class MoodyWebcam(DemoCamera):
+    identity = "0"
+
+    def __init__(self, source, config):
+        super().__init__()
+
+    def read(self):
+        frame = super().read()
+        step = {"ok": 1, "smaller": 2, "mixed": 3 + frame.seq % 4}[Path(sys.argv[1]).read_text()]
+        return replace(frame, image=frame.image[::step, ::step].copy())
+
+camera.Webcam = MoodyWebcam
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +113,11 @@ def camera(films):
         thread.join()
 
 
-def await_state(statuses, state):
+def await_camera(statuses, within_s=BACK_S, **expected):
     """Seconds until `status` says that the camera is so."""
     since = monotonic()
-    while statuses.receive().values["camera"]["state"] != state:
-        assert monotonic() - since < SAID_S, f"expected {state} to be said"
+    while not expected.items() <= (told := statuses.receive().values["camera"]).items():
+        assert monotonic() - since < within_s, f"expected {expected}, got {told}"
     return monotonic() - since
 
 
@@ -96,19 +128,26 @@ def test_a_camera_that_fails_in_every_way_is_told_and_survived(camera, tmp_path)
     folder = tmp_path / "recording"
     source = f"http://127.0.0.1:{camera.server_port}/video"
     command = [sys.executable, "-m", "realtime", "run", "--source", source, "--engine", "bicubic", "--bind", endpoint]
-    faults = ("frozen", "black", "slow", "lost")
+    faults = {"frozen": "frozen", "black": "black", "slow": "slow", "lost": "lost"}
     with (
         (tmp_path / "words").open("w") as words,
         subprocess.Popen([*command, "--report", report, "--sink", f"record={folder}"], stderr=words) as daemon,
         Subscriber(endpoint, "status", timeout_s=40) as statuses,
     ):
-        await_state(statuses, "ok")
-        for fault in faults:
-            camera.mood = fault
-            await_state(statuses, fault)
-            camera.mood = "ok"
-            await_state(statuses, "ok")
-        daemon.terminate()
+        try:
+            await_camera(statuses, 40, state="ok")
+            for mood, fault in faults.items():
+                for _ in range(TRIES):
+                    camera.mood = mood
+                    took_s = await_camera(statuses, state=fault)
+                    camera.mood = "ok"
+                    await_camera(statuses, state="ok")
+                    logging.info("%s: said after %.1f s", fault, took_s)
+                    if took_s < SAID_S:
+                        break
+                assert took_s < SAID_S
+        finally:
+            daemon.terminate()
 
     messages = [message for message in Recording(folder).messages() if message.topic == "eyes"]
     told = json.loads(report.read_text())
@@ -116,10 +155,47 @@ def test_a_camera_that_fails_in_every_way_is_told_and_survived(camera, tmp_path)
     for before, after in itertools.pairwise(messages):
         assert after.seq > before.seq
         assert after.captured_ns > before.captured_ns
+        if after.captured_ns - before.captured_ns > AWAY_NS:
+            assert "camera_gap" in after.marks
     assert messages[0].face_found
     assert messages[-1].face_found
     marks = {mark for message in messages for mark in message.marks}
-    assert {"camera_gap", "camera_black", "camera_slow"} <= marks
+    assert {"camera_black", "camera_slow"} <= marks
+    assert sum("camera_gap" in message.marks for message in messages) >= 2  # frozen and lost
     said = (tmp_path / "words").read_text()
     # Once for each fault and not for each frame; but where the machine is busy, the camera is slow or lost once more.
-    assert all(1 <= said.count(f" is {fault}: ") <= 3 for fault in faults)
+    assert all(1 <= said.count(f" is {fault}: ") <= TRIES + 2 for fault in faults.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_camera_that_gives_other_sizes_is_followed_and_one_that_mixes_them_is_opened_again(tmp_path):
+    mood, endpoint, folder = tmp_path / "mood", f"ipc://{tmp_path}/eyes", tmp_path / "recording"
+    mood.write_text("ok")
+    command = [sys.executable, "-c", MOODY_WEBCAM, str(mood), "run", "--source", "0", "--engine", "bicubic"]
+    with (
+        subprocess.Popen(
+            [*command, "--bind", endpoint, "--sink", f"record={folder}"], stderr=subprocess.DEVNULL
+        ) as daemon,
+        Subscriber(endpoint, "status", timeout_s=40) as statuses,
+    ):
+        try:
+            await_camera(statuses, 40, state="ok", width=640)
+            for now, expected in (
+                ("smaller", {"state": "ok", "width": 320, "height": 240}),
+                ("mixed", {"state": "unsteady"}),
+                ("ok", {"state": "ok", "width": 640, "height": 480}),
+            ):
+                mood.with_suffix(".new").write_text(now)
+                mood.with_suffix(".new").replace(mood)
+                await_camera(statuses, **expected)
+            sleep(1)
+        finally:
+            daemon.terminate()
+
+    messages = [message for message in Recording(folder).messages() if message.topic == "eyes"]
+    assert daemon.returncode == 143
+    assert all(after.seq > before.seq for before, after in itertools.pairwise(messages))
+    assert messages[0].face_found
+    assert messages[-1].face_found
+    assert [mark for message in messages for mark in message.marks] == ["camera_gap"]
