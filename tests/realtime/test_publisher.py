@@ -275,9 +275,9 @@ def test_who_stops_on_the_way_in_is_hung_up(keys):
     ("stalled", "seconds", "slack_ms"),
     [
         (10, 4, 50),  # short, and among other tests: one late frame is the p99
-        pytest.param(1, 15, 0, marks=pytest.mark.slow),
-        pytest.param(10, 15, 0, marks=pytest.mark.slow),
-        pytest.param(50, 60, 0, marks=pytest.mark.slow),
+        pytest.param(1, 15, 0, marks=pytest.mark.quiet),
+        pytest.param(10, 15, 0, marks=pytest.mark.quiet),
+        pytest.param(50, 60, 0, marks=pytest.mark.quiet),
     ],
 )
 def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_time(stalled, seconds, slack_ms):
