@@ -38,7 +38,7 @@ from train.benefit.summary import rows
 from train.conditions import CONDITIONS
 
 CLIP_PX = 45
-QUICK_FACES = 12
+QUICK_FACES = 8
 LISTS = {
     "gaze_drift_deg": ("gaze_drift_deg",),
     "pupil_error": tuple(
@@ -79,7 +79,7 @@ class BenefitConfig:
     clips: Path | None = None
     """Folder with recordings of faces, for the jitter from frame to frame."""
     limit: int | None = None
-    """This many faces, evenly over the manifest; none: all, or 12 with --quick."""
+    """This many faces, evenly over the manifest; none: all, or 8 with --quick."""
     seed: int = 0
     json: Path | None = None
     """Write the document here."""
