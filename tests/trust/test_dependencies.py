@@ -23,7 +23,9 @@ OPTIONAL = {
     "train": ["train"],
 }
 """Which optional features' requirements a folder may import, too."""
-PICKLERS = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+PICKLERS = {"pickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+LOADERS = {"pickle", "torch", "numpy"}
+"""Imported whole and under no other name than np, or a call of their load() would not be seen."""
 PICKLING = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 
 
@@ -95,10 +97,13 @@ def unpickling(code):
 
 def unpickles(node):
     match node:
-        case ast.Import():
-            return any(alias.name.split(".")[0] in PICKLERS - {"pickle"} for alias in node.names)
-        case ast.ImportFrom(module=str(module)):
-            return module.split(".")[0] in PICKLERS
+        case ast.Import(names=names):
+            hidden = any(alias.name in LOADERS and alias.asname not in (None, "np") for alias in names)
+            return hidden or any(alias.name.split(".")[0] in PICKLERS - {"pickle"} for alias in names)
+        case ast.ImportFrom(module=str(module), names=names):
+            taken = {alias.name for alias in names}
+            top = module.split(".")[0]
+            return top in PICKLERS or bool(taken & PICKLING) or (top in LOADERS and "load" in taken)
         case ast.Attribute(value=ast.Name(id="pickle"), attr=attr):
             return attr != "UnpicklingError"
         case ast.Attribute(attr=attr):
@@ -118,6 +123,12 @@ def unpickles(node):
         "import dill",
         "import joblib.numpy_pickle as loads",
         "from pickle import loads",
+        "import _pickle",
+        "import pickle as p\np.load(file)",
+        "import torch as t\nt.load(path)",
+        "from torch import load",
+        "from numpy import load as read",
+        "from pandas import read_pickle",
         "import pickle\npickle.load(file)",
         "socket.recv_pyobj()",
         "pd.read_pickle(path)",
@@ -136,7 +147,8 @@ def test_what_unpickles_is_found(code):
     "code",
     [
         "import pickle\ntry: f()\nexcept pickle.UnpicklingError: pass",
-        "np.load(path, 'r')",
+        "import numpy as np\nnp.load(path, 'r')",
+        "from torch import Tensor, nn",
         "np.load(path, allow_pickle=False)",
         "torch.load(path, map_location='cpu', weights_only=True)",
         "json.load(file)",
