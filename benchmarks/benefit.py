@@ -124,9 +124,8 @@ def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method],
     """The methods, ours last, and what there is to know of our tiers. The default tier is called "default"."""
     methods = plain_methods() + (peer_methods(config.peers) if config.peers else [])
     known: dict[str, Any] = {}
-    chosen = list(config.tiers or (tier for tier in shipped_tiers() if load_checkpoint(tier).config.scale == SCALE))
-    if config.quick and not config.tiers:
-        chosen = [tier for tier in chosen if tier == DEFAULT_TIER]
+    shipped = [tier for tier in shipped_tiers() if tier == DEFAULT_TIER or not config.quick]
+    chosen = config.tiers or [tier for tier in shipped if load_checkpoint(tier).config.scale == SCALE]
     for tier in sorted(chosen, key=lambda tier: tier != DEFAULT_TIER):
         for name in config.engines:
             engine = stack.enter_context(load_engine(name, tier))

@@ -77,15 +77,15 @@ def load_checkpoint(tier_or_path: str | Path) -> Checkpoint:
     Raises CheckpointError: not found, damaged, not finite, or not of the shape that its configuration says.
     """
     path = _find(tier_or_path)
+    where = path.with_suffix(".json")
     try:
-        for part, most in ((path, MAX_BYTES), (path.with_suffix(".json"), MAX_RECORD_BYTES)):
+        for part, most in ((path, MAX_BYTES), (where, MAX_RECORD_BYTES)):
             if (size := part.stat().st_size) > most:
                 raise CheckpointError(f"{part}: expected at most {most} bytes, got {size}; export or install it again")
-        document = json.loads(path.with_suffix(".json").read_bytes())
+        document = json.loads(where.read_bytes())
         blob = path.read_bytes()
     except (OSError, ValueError, RecursionError) as err:
         raise CheckpointError(f"{path}: cannot be read with its .json: {err}; export or install it again") from err
-    where = path.with_suffix(".json")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = brief(document.get("format")) if isinstance(document, dict) else type(document).__name__
         raise CheckpointError(f"{where}: expected format {FORMAT}, got {found}; export it again")

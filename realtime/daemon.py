@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 def run(config: Config) -> int:
     """Stream until the source ends, config.seconds have passed or a signal comes; returns the exit code.
 
-    Writes config.report in any case. Raises CameraError, EngineError and StreamError, SinkEnded at the end for a
-    recording that is not whole, and ValueError for a configuration that nothing can be done with.
+    Writes config.report in any case. Raises CameraError, EngineError and StreamError, SinkEnded at the end when a
+    sink ended before the stream did, and ValueError for a configuration that nothing can be done with.
     """
     if config.report is not None:
         _check_can_write(config.report)
@@ -59,7 +59,7 @@ def run(config: Config) -> int:
     try:
         with stopping() as stop, open_outlets(config.sink, consent=consent) as outlets:
             _stream(config, outlets, metrics, facts, stop)
-        _check_recording(outlets)
+        _check_sinks(outlets)
         facts["outcome"] = "stopped" if stop else "ended"
         return stop.exit_code
     except Exception as err:
@@ -98,9 +98,9 @@ def _stream(config: Config, outlets: tuple[Outlet, ...], metrics: Metrics, facts
             facts |= {"engine": engine.name, "tier": engine.tier} | session.use()
 
 
-def _check_recording(outlets: tuple[Outlet, ...]) -> None:
+def _check_sinks(outlets: tuple[Outlet, ...]) -> None:
     for outlet in outlets:
-        if outlet.name.partition("=")[0] == "record" and outlet.state == "ended":
+        if outlet.state == "ended":
             raise SinkEnded(f"sink {outlet.name}: {outlet.reason}")
 
 

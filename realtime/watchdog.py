@@ -64,6 +64,7 @@ class CameraWatch:
         self._is_open = True
         self._mode = (camera.width, camera.height)
         self._state: State = "ok"
+        self._saying = threading.Lock()  # the reader says what it sees, and whoever asks for the state that it hangs
         self._delay_s = FIRST_DELAY_S
         self._passed_at: float | None = None  # when a frame was last passed on
         self._seen_at: float | None = None  # when a frame last came, or was first waited for
@@ -217,6 +218,7 @@ class CameraWatch:
             self._camera.__exit__(None, None, None)
 
     def _say(self, state: State, why: str) -> None:
-        if state != self._state:
-            log.log(logging.INFO if state == "ok" else logging.WARNING, "%s is %s: %s", self.name, state, why)
-            self._state = state
+        with self._saying:
+            if state != self._state:
+                log.log(logging.INFO if state == "ok" else logging.WARNING, "%s is %s: %s", self.name, state, why)
+                self._state = state

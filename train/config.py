@@ -156,10 +156,15 @@ class TrainConfig:
             raise ValueError(
                 "loss.tracker: expected it with --tracker FOLDER, and the other way round; got one of them"
             )
-        if self.loss.consistency and self.batch % 2:
+        if self.batch % self.draws:
             raise ValueError(f"batch: expected an even number with --loss.consistency, which pairs, got {self.batch}")
         if self.loss.feature and not self.loss.adversarial:
             raise ValueError("loss.feature: expected --loss.adversarial more than 0 with it: it needs the critic")
+
+    @property
+    def draws(self) -> int:
+        """How many neighbours in a batch show one scene."""
+        return 2 if self.loss.consistency else 1
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -36,7 +36,7 @@ def draw_curves(log: Path) -> list[Path]:
     rows = read_log(log)
     steps = [row for row in rows if "test" not in row]
     tests = [row for row in rows if "test" in row]
-    written = []
+    drawn = {}
     if steps:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="step", ylabel="loss")
@@ -45,9 +45,7 @@ def draw_curves(log: Path) -> list[Path]:
             axes.plot(*zip(*points, strict=True), label=name)
         axes.legend()
         axes.grid(alpha=0.3)
-        written.append(log.with_name("loss.png"))
-        with whole_file(written[-1]) as file:
-            figure.savefig(file, format="png", dpi=120)
+        drawn[log.with_name("loss.png")] = figure
     if tests:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="step", ylabel="RGB PSNR on held-out faces (dB)")
@@ -59,10 +57,11 @@ def draw_curves(log: Path) -> list[Path]:
                 axes.plot(at, values, style, marker="." if method == "tier" else None, color=f"C{number}", label=label)
         axes.legend()
         axes.grid(alpha=0.3)
-        written.append(log.with_name("psnr.png"))
-        with whole_file(written[-1]) as file:
+        drawn[log.with_name("psnr.png")] = figure
+    for path, figure in drawn.items():
+        with whole_file(path) as file:
             figure.savefig(file, format="png", dpi=120)
-    return written
+    return list(drawn)
 
 
 def _losses(rows: Iterable[Row]) -> list[str]:

@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> Path:
 
     A state in config.out is taken up. Ctrl-C saves and ends. Raises TrainError and its kinds.
     """
-    with joined(config.device, config.batch, draws_of_scene(config)) as group, Interrupt() as interrupt:
+    with joined(config.device, config.batch, config.draws) as group, Interrupt() as interrupt:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -106,7 +106,7 @@ def train(config: TrainConfig) -> Path:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
                     loss = loss + config.loss.magnitude * terms["magnitude"]
                 if tracker:
-                    terms |= (view := tracker_terms(tracker, fake, hr, eye, draws_of_scene(config)))
+                    terms |= (view := tracker_terms(tracker, fake, hr, eye, config.draws))
                     loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
                     if "tremble" in view:
                         loss = loss + config.loss.consistency * view["tremble"]
@@ -224,11 +224,6 @@ def export(
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 
-def draws_of_scene(config: TrainConfig) -> int:
-    """How many neighbours in a batch show one scene."""
-    return 2 if config.loss.consistency else 1
-
-
 def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """This process's share of every batch from `step` on: as Samples gives them, (B, ...)."""
     samples = Samples(
@@ -239,7 +234,7 @@ def batches(config: TrainConfig, faces: list[Face], step: int, group: Group) -> 
         frames=config.network.frames,
         seed=config.seed,
         count=config.steps * config.batch,
-        draws=draws_of_scene(config),
+        draws=config.draws,
     )
     numbers = torch.arange(len(samples)).view(config.steps, config.batch)[step:]
     yield from DataLoader(

@@ -26,7 +26,7 @@ def ssim(a: Image, b: Image) -> float:
 
 def ssim_rgb(a: Image, b: Image) -> float:
     """Structural similarity, the mean over the three channels."""
-    return float(np.mean([_similarity(a[..., i], b[..., i]) for i in range(3)]))
+    return _similarity(a, b, channel_axis=2)
 
 
 def scores(image: Image, truth: Image) -> dict[str, float]:
@@ -39,7 +39,6 @@ def scores(image: Image, truth: Image) -> dict[str, float]:
     }
 
 
-def _similarity(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    return float(
-        structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-    )
+def _similarity(a: NDArray[np.generic], b: NDArray[np.generic], channel_axis: int | None = None) -> float:
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(structural_similarity(a, b, data_range=255, channel_axis=channel_axis, **window))

@@ -96,9 +96,7 @@ def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.
         raise TrainError(
             f"init {checkpoint}: expected {network} or larger, but for frames and scale; got {given.config}"
         )
-    weights = SwinIR.from_checkpoint(given).state_dict()
-    if body != given.config:
-        weights = prune(weights, given.config, body)
+    weights = prune(SwinIR.from_checkpoint(given).state_dict(), given.config, body)
     weights["conv_first.weight"] = spread(weights["conv_first.weight"], given.config.frames, network.frames)
     if given.config.scale != network.scale:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}

@@ -23,7 +23,7 @@ def is_smaller(config: SwinIRConfig, given: SwinIRConfig) -> bool:
 def prune(weights: dict[str, Tensor], given: SwinIRConfig, wanted: SwinIRConfig) -> dict[str, Tensor]:
     """Cut weights of a network down to those of a smaller one; of its groups and layers the first are kept.
 
-    wanted: is_smaller() than given.
+    wanted: is_smaller() than given; of the same size, it gets the weights as they are.
     """
     channels = _largest(_norm(weights["conv_first.weight"], 0) * _norm(weights["conv_up.weight"], 1), wanted.embed_dim)
     ends = ("conv_first.weight", "conv_first.bias", "patch_norm.weight", "patch_norm.bias", "norm.weight", "norm.bias")

@@ -100,7 +100,8 @@ def tracker_terms(
         & (eye[:, 1] <= height - 1 - reach)
     )
     if not inside.any():
-        return dict.fromkeys(("seen", "gaze", "tremble")[: 1 + draws], image.sum() * 0)
+        names = ("seen", "gaze", "tremble") if draws == 2 else ("seen", "gaze")
+        return dict.fromkeys(names, image.sum() * 0)
     image, truth, eye = image[inside], truth[inside], eye[inside]
     with torch.no_grad():
         wanted, aim = _look(network, truth, eye)
