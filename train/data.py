@@ -164,7 +164,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         rng, noise = (np.random.default_rng([self.seed, scene, use]) for use in (0, 1 + draw))
         patch, scale, fine = self.data.patch, self.scale, self.scale * SUPERSAMPLING
         levels = self.faces[rng.integers(len(self.faces))]
-        walk = self._walk(rng)
+        walk, turns = self._walk(rng)
         margin = int(np.abs(walk).max()) if self.frames > 1 else 0
         window = patch + ALIGNMENT
         interocular_px = self._interocular(levels[0], rng) * fine
@@ -177,7 +177,8 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         taken, newest = [], None
         for t, (dx, dy) in enumerate(walk):
             x, y = margin + dx, margin + dy
-            moved = clip[t][y : y + fine * window, x : x + fine * window]
+            turned = turn(clip[t], turns[t]) if turns[t] else clip[t]
+            moved = turned[y : y + fine * window, x : x + fine * window]
             sharp = cv2.resize(moved, (scale * window, scale * window), interpolation=cv2.INTER_AREA)
             newest = sharp if newest is None else newest
             frame = camera.shoot(sharp.astype(np.float32) / 255, noise)
@@ -198,15 +199,17 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         high = min(high, face.interocular_px * self.data.enlarge / self.scale)
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
-    def _walk(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Where each frame's face is, (T, 2) in rendered pixels; the newest at the origin."""
+    def _walk(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Where each frame's face is, (T, 2) in rendered pixels, and its roll, (T,) in degrees; the newest at 0."""
         kind = rng.choice(3, p=self.data.motion)
         step = (0.0, rng.uniform(0.1, 1.0), rng.uniform(1.0, self.data.motion_px))[kind]
         steps = rng.normal(size=(self.frames, 2)) * step * self.scale * SUPERSAMPLING
         steps[0] = 0
         limit = self.data.motion_px * self.scale * SUPERSAMPLING
         path = np.cumsum(np.clip(steps, -limit, limit), axis=0)
-        return np.asarray(np.rint(np.clip(path, -2 * limit, 2 * limit)), dtype=np.int64)
+        rolls = rng.normal(size=self.frames) * rng.uniform(0, self.data.turn_deg) * (kind > 0)
+        rolls[0] = 0
+        return np.asarray(np.rint(np.clip(path, -2 * limit, 2 * limit)), dtype=np.int64), np.cumsum(rolls)
 
     def _iris_steps(self, large: "Rendered", rng: np.random.Generator) -> list[NDArray[np.uint8]]:
         """One rendering for each frame: the eye may have moved or closed in its socket at some frame of the clip."""
@@ -266,6 +269,14 @@ def render(face: Face, interocular_px: float, size: int, data: DataConfig, rng: 
         is_left=(number == 1) == (mirror > 0),
         interocular_px=interocular_px,
     )
+
+
+def turn(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """The picture turned about its middle; counter-clockwise as it is seen."""
+    height, width = image.shape[:2]
+    about = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    turned = cv2.warpAffine(image, about, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 def relight(image: NDArray[np.uint8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.uint8]:

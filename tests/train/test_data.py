@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from train.config import DataConfig
-from train.data import Face, Samples, displace, load_faces, load_labelled, pyramid, relight, render, tint_iris, usable
+from train.data import (
+    Face,
+    Samples,
+    displace,
+    load_faces,
+    load_labelled,
+    pyramid,
+    relight,
+    render,
+    tint_iris,
+    turn,
+    usable,
+)
 from train.degradation import DegradationConfig
 from train.errors import DataError
 
@@ -110,6 +122,43 @@ def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
     assert still < 0.02
     assert 0.2 < slow < 1.5
     assert slow < fast < 6
+
+
+def test_turn_is_counter_clockwise_about_the_middle():
+    image = np.zeros((5, 5, 3), np.uint8)
+    image[2, 4] = 255
+
+    turned = turn(image, 90)
+
+    assert turned[0, 2].tolist() == [255, 255, 255]
+    assert turned.sum() == 3 * 255
+
+
+def test_head_that_moves_rolls_from_frame_to_frame_and_one_that_is_still_does_not(samples):
+    def rolls(kind):
+        motion = [float(kind == k) for k in range(3)]
+        made = samples(DataConfig(motion=motion, turn_deg=0.5), frames=8)
+        return np.array([made._walk(np.random.default_rng(seed))[1] for seed in range(400)])
+
+    assert not rolls(0).any()
+    for kind in (1, 2):
+        steps = np.diff(rolls(kind), axis=1)
+        assert rolls(kind)[:, 0].tolist() == [0] * 400
+        # A step's deviation is itself uniform over [0, 0.5], of mean square 0.25 / 3.
+        assert np.std(steps) == pytest.approx(0.5 / 3**0.5, rel=0.1)
+
+
+def test_older_frame_of_a_rolling_head_is_the_newest_one_turned(samples, monkeypatch):
+    data = DataConfig(patch=64, motion=(1, 0, 0), eye_motion=0, repeated=0, duplicated=0, interocular_px=(60, 80))
+    monkeypatch.setattr("train.data.ALIGNMENT", 0)  # so that the patch has the turn's middle
+    monkeypatch.setattr(Samples, "_walk", lambda *_: (np.zeros((2, 2), int), np.array([0.0, 3.0])))
+
+    lr, *_ = samples(data, CLEAN, frames=2).sample(0)
+
+    newest, older = np.ascontiguousarray(lr[..., :3]), lr[..., 3:]
+    inside = (slice(8, -8), slice(8, -8))
+    apart = np.abs(turn(newest, 3.0)[inside].astype(int) - older[inside]).mean()
+    assert apart < 0.3 * np.abs(newest[inside].astype(int) - older[inside]).mean()
 
 
 def test_stream_that_starts_repeats_its_newest_frame(samples):
