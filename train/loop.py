@@ -34,6 +34,15 @@ from train.tracker import TorchGazeNetwork, tracker_terms
 MAGNITUDE_LIMIT = 100.0
 """Features of the body above this are penalised by the magnitude term; half precision ends at 65504."""
 
+WEIGHT_OF = {
+    name: name for name in ("pixel", "colour", "iris", "consistency", "gradient", "frequency", "magnitude")
+} | {
+    "seen": "tracker",
+    "gaze": "tracker",
+    "tremble": "consistency",
+}
+"""The field of LossConfig that weighs a term of the generator's loss."""
+
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2): the signal that a process gets when its parent dies."""
 
@@ -101,15 +110,11 @@ def train(config: TrainConfig) -> Path:
 
                 # The generator learns to come nearer to the truth, and to please the critic.
                 terms |= generator_terms(config, fake, lr, hr, eye)
-                loss = sum_of_terms(config, terms)
                 if features:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
-                    loss = loss + config.loss.magnitude * terms["magnitude"]
                 if tracker:
-                    terms |= (view := tracker_terms(tracker, fake, hr, eye, config.draws))
-                    loss = loss + config.loss.tracker * (view["seen"] + view["gaze"])
-                    if "tremble" in view:
-                        loss = loss + config.loss.consistency * view["tremble"]
+                    terms |= tracker_terms(tracker, fake, hr, eye, config.draws)
+                loss = sum_of_terms(config, terms)
                 if players.critic and adversarial is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
                     weight = adversarial / config.loss.adversarial
@@ -186,11 +191,9 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor, e
 
 
 def sum_of_terms(config: TrainConfig, terms: dict[str, Tensor]) -> Tensor:
-    """The weighted sum of generator_terms()."""
-    weights = {
-        name: getattr(config.loss, name) for name in ("pixel", "colour", "iris", "consistency", "gradient", "frequency")
-    }
-    return torch.stack([weights[name] * value for name, value in terms.items() if name in weights]).sum()
+    """The weighted sum of the terms that need no critic."""
+    weighted = [getattr(config.loss, WEIGHT_OF[name]) * value for name, value in terms.items() if name in WEIGHT_OF]
+    return torch.stack(weighted).sum()
 
 
 def pleasing_terms(critic: nn.Module, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
