@@ -8,7 +8,7 @@ from realtime.frames import Landmarks
 SMALLEST_IRIS_PX = 4.0
 """Iris diameter below which there is nothing to enhance: 21 px between the eyes, well under the 30 px of training."""
 LARGEST_IRIS_PX = 32.0
-"""Iris diameter above which there is nothing left to gain: 170 px between the eyes (benchmarks/README.md, Large eyes)."""
+"""Iris diameter above which nothing is left to gain: 170 px between the eyes (benchmarks/README.md, Large eyes)."""
 BACK_AGAIN = 1.15
 """The iris must come back by this much before the network does, so that it does not flicker in and out."""
 
