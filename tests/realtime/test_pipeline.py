@@ -103,17 +103,5 @@ def test_the_network_comes_back_only_when_the_iris_has_clearly_grown():
     assert bypass.reason is None
 
 
-def test_an_iris_that_needs_no_network_is_sent_as_bicubic_until_it_has_clearly_shrunk():
-    bypass, network, stand_in = Bypass(BicubicEngine(), largest_iris_px=32), IdentityEngine(), BicubicEngine()
-    just_small_enough, clearly = face_about(eyes_apart(31.9 / 0.18)), face_about(eyes_apart(27 / 0.18))
-
-    assert bypass(just_small_enough, network) is network
-    assert bypass(face_about(eyes_apart(200)), network).name == stand_in.name
-    assert "as good as enhanced" in bypass.reason
-    assert bypass(just_small_enough, network).name == stand_in.name
-    assert bypass(clearly, network) is network
-    assert bypass.reason is None
-
-
 def test_iris_size_is_the_diameter_of_its_rim():
     assert iris_px(face_about(eyes_apart(50))) == pytest.approx(2 * 0.09 * 50)
