@@ -26,11 +26,16 @@ class Appearance:
 
 
 def drawn_face(
-    appearance: Appearance | None = None, gaze: tuple[float, float] = (0.0, 0.0), name: str = "drawn"
+    appearance: Appearance | None = None,
+    gaze: tuple[float, float] = (0.0, 0.0),
+    name: str = "drawn",
+    *,
+    opened: float = 1.0,
 ) -> LabelledFace:
     """A strip of face with two eyes, 440 x 220 pixels, 200 between the pupils.
 
-    gaze: how far both irises are turned, x and y, as a share of the interocular distance.
+    gaze: how far both irises are turned, x and y, as a share of the interocular distance. opened: how far the upper
+    lids are up; at 0 they lie on the lower ones.
     """
     look = appearance or Appearance()
     y, x = (axis.astype(np.float64) for axis in np.mgrid[:HEIGHT, :WIDTH])
@@ -38,7 +43,7 @@ def drawn_face(
     image = np.asarray(look.skin) * shade[..., None]
     middle = np.array([[(WIDTH - INTEROCULAR) / 2, HEIGHT / 2], [(WIDTH + INTEROCULAR) / 2, HEIGHT / 2]])
     for centre in middle:
-        image = _eye(image, x - centre[0], y - centre[1], look, np.asarray(gaze) * INTEROCULAR)
+        image = _eye(image, x - centre[0], y - centre[1], look, np.asarray(gaze) * INTEROCULAR, opened)
     pupils = middle + np.asarray(gaze) * INTEROCULAR
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     circle = IRIS_RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -74,12 +79,13 @@ def _eye(
     y: NDArray[np.float64],
     look: Appearance,
     gaze: NDArray[np.float64],
+    opened: float,
 ) -> NDArray[np.float64]:
     """Draw one eye over the image; x, y: pixel coordinates from its middle."""
     arch = 1 - (2 * x / EYE_WIDTH) ** 2
-    over = y + OPENING * arch
+    over = y + OPENING * (1.7 * opened - 0.7) * arch
     under = 0.7 * OPENING * arch - y
-    opened = (_step(over, 1.5) * _step(under, 1.5))[..., None]
+    seen = (_step(over, 1.5) * _step(under, 1.5))[..., None]
     dx, dy = x - gaze[0], y - gaze[1]
     radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
     fibres = 1 + 0.12 * np.sin(23 * angle) * np.sin(radius / 2.5) + 0.2 * (radius / IRIS_RADIUS - 0.6)
@@ -89,7 +95,7 @@ def _eye(
     ball = _over(ball, np.full(3, 0.04), _step(look.pupil_share * IRIS_RADIUS - radius, 1.0))
     ball = _over(ball, np.full(3, 0.97), _step(2.6 - np.hypot(dx - 4.5, dy + 5), 0.8))
     lashes = 0.8 * np.exp(-((over / 2.5) ** 2)) * _step(EYE_WIDTH / 2 - np.abs(x), 1.0)
-    face = image * (1 - opened) + ball * opened
+    face = image * (1 - seen) + ball * seen
     return _over(np.asarray(face), np.full(3, 0.08), np.asarray(lashes, np.float64))
 
 
