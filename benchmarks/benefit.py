@@ -21,23 +21,28 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
+from train.benefit.bootstrap import median_difference
 from train.benefit.faces import LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
 from train.benefit.method import SCALE, Method, engine_method, peer_methods, plain_methods
 from train.benefit.pupil import GradientPupils, MeshPupils
-from train.benefit.steadiness import jitter, recorded_scenes, stand_still
+from train.benefit.recording import own_size, recorded_scenes, steps
+from train.benefit.steadiness import stand_still
 from train.benefit.study import Consumer, Study, conduct
-from train.benefit.summary import rows
+from train.benefit.summary import BASELINES, rows
 from train.conditions import CONDITIONS
 
-CLIP_PX = 45
+CLIPS_PX = (45, 80)
+"""Recordings are made small to these pixels between the eyes, which removes noise; smaller ones stay as they are."""
 QUICK_FACES = 8
 LISTS = {
     "gaze_drift_deg": ("gaze_drift_deg",),
@@ -179,21 +184,29 @@ def tabulated(study: Study) -> dict[str, Any]:
 
 
 def recordings(folder: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh: Mesh) -> list[dict[str, Any]]:
-    """Median change of the gaze between consecutive frames of real recordings, made small."""
+    """Median changes between consecutive frames of real recordings, and their differences from the baselines'."""
     found = []
     for clip in sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".mkv", ".avi", ".mov", ".gif")):
-        progress(f"recording {clip.name}")
-        scenes = recorded_scenes(clip, CLIP_PX, mesh, max(method.frames for method in methods))
-        found += [
-            {
-                "clip": clip.name,
-                "frames": len(scenes),
-                "method": method.name,
-                "gaze_step_deg": round(jitter(scenes, method, gaze), 4),
-            }
-            for method in methods
-        ]
+        own = own_size(clip, mesh)
+        for size in sorted({min(size, own) for size in CLIPS_PX}):
+            progress(f"recording {clip.name}, {size:.0f} px")
+            scenes = recorded_scenes(clip, size / own, mesh, max(method.frames for method in methods))
+            taken = {method.name: steps(scenes, method, gaze) for method in methods}
+            about = {"clip": clip.name, "frames": len(scenes), "interocular_px": round(size, 1)}
+            found += [about | {"method": name} | compared(taken, name) for name in taken]
     return found
+
+
+def compared(taken: dict[str, dict[str, NDArray[np.float64]]], method: str) -> dict[str, Any]:
+    """A method's median steps, and minus_BASELINE: the difference of the medians with its interval."""
+    row: dict[str, Any] = {quantity: round(float(np.nanmedian(s)), 4) for quantity, s in taken[method].items()}
+    for baseline in BASELINES:
+        if baseline != method:
+            row[f"minus_{baseline}"] = {}
+            for quantity, ours in taken[method].items():
+                difference, low, high = (round(x, 4) for x in median_difference(ours, taken[baseline][quantity]))
+                row[f"minus_{baseline}"][quantity] = {"difference": difference, "ci95": [low, high]}
+    return row
 
 
 def show(document: dict[str, Any], console: Console) -> None:

@@ -1,16 +1,19 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from benefit import BenefitConfig, main, open_methods
+from benefit import BenefitConfig, compared, main, open_methods, recordings
 from benefit_plots import draw
 from skimage.data import astronaut
 
 from engines import DEFAULT_TIER, SwinIRConfig, load_checkpoint, save_checkpoint, shipped_tiers
 from engines.swinir import SwinIR
+from train.benefit.faces import face_mesh
+from train.benefit.method import plain_methods
 
 TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
 
@@ -97,3 +100,35 @@ def test_plots_show_raw_bicubic_and_ours(tmp_path):
 
 def test_no_gaze_no_plot(tmp_path):
     assert draw({"gaze_drift_deg": [], "tiers": {}}, tmp_path) == []
+
+
+@pytest.mark.parametrize(("enlarged", "sizes"), [(1, [43]), (1.5, [45, 64]), (3, [45, 80])])
+def test_a_recording_is_measured_small_and_large_and_never_enlarged(tmp_path, enlarged, sizes):
+    photo = np.ascontiguousarray(astronaut()[:300, 50:400, ::-1])
+    large = cv2.resize(photo, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC)
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, large.shape[1::-1])
+    for _ in range(3):
+        writer.write(large)
+    writer.release()
+    straight = SimpleNamespace(read=lambda view: np.array([0.0, 0.0, -1.0]))
+
+    with face_mesh() as mesh:
+        found = recordings(tmp_path, plain_methods()[:3], straight, mesh)
+
+    assert [row["interocular_px"] for row in found] == pytest.approx(np.repeat(sizes, 3), abs=2)
+    assert [row["method"] for row in found] == ["none", "bilinear", "bicubic"] * len(sizes)
+    assert {row["gaze_step_deg"] for row in found} == {0.0}
+
+
+def test_recorded_steps_are_compared_with_raw_and_bicubic():
+    still, moved = np.full(40, 1.0), np.linspace(0.5, 0.7, 40)
+    taken = {"none": {"pupil_step": still}, "bicubic": {"pupil_step": still}, "ours": {"pupil_step": moved}}
+
+    row = compared(taken, "ours")
+
+    assert row["pupil_step"] == 0.6
+    assert row["minus_none"]["pupil_step"]["difference"] == -0.4
+    low, high = row["minus_none"]["pupil_step"]["ci95"]
+    assert -0.5 < low < -0.4 < high < -0.3
+    assert row["minus_bicubic"] == row["minus_none"]
+    assert "minus_none" not in compared(taken, "none")

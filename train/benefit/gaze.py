@@ -20,8 +20,9 @@ EYE_SHARE = 1.8
 class GazeNetwork:
     """Gaze direction of a face in a view.
 
-    models: folder with the two networks as OpenVINO IR. The head pose is read once, from the undegraded face, so that
-    only the eyes' pictures make a difference. Raises DataError when the networks are not there.
+    models: folder with the two networks as OpenVINO IR. The head pose is read once for each face, known by its name,
+    and from the undegraded picture, so that only the eyes' pictures make a difference. Raises DataError when the
+    networks are not there.
     """
 
     name = "gaze"

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from train.benefit.bootstrap import mean_interval
+from train.benefit.bootstrap import BLOCK, mean_interval, median_difference
 
 
 def test_interval_holds_the_mean_and_narrows_with_more_faces():
@@ -31,3 +32,40 @@ def test_same_seed_gives_the_same_interval():
 
     assert mean_interval(values, seed=5) == mean_interval(values, seed=5)
     assert mean_interval(values, seed=5) != mean_interval(values, seed=6)
+
+
+def test_difference_of_medians_is_paired():
+    theirs = np.random.default_rng(7).exponential(5, 150)
+
+    difference, low, high = median_difference(theirs - 0.5, theirs)
+
+    assert difference == pytest.approx(-0.5)
+    assert low == pytest.approx(-0.5)
+    assert high == pytest.approx(-0.5)
+
+
+def test_the_interval_of_moments_that_depend_on_each_other_is_wider():
+    rng = np.random.default_rng(8)
+    runs = np.repeat(rng.normal(0, 1, 15), BLOCK)
+    alone = rng.permutation(runs)
+
+    widths = [np.ptp(median_difference(values, np.zeros(150))[1:]) for values in (runs, alone)]
+
+    assert widths[0] > 1.8 * widths[1]
+
+
+def test_the_interval_holds_the_true_difference_about_as_often_as_it_says():
+    rng = np.random.default_rng(9)
+
+    def walk():
+        noise = rng.normal(0, 1, 154)
+        return sum(noise[i : i + 150] for i in range(5)) / 5
+
+    held = [low <= 0 <= high for _, low, high in (median_difference(walk(), walk()) for _ in range(100))]
+
+    assert np.mean(held) > 0.85
+
+
+def test_moments_without_an_answer_are_left_out_of_both():
+    assert median_difference(np.array([1.0, np.nan, 3.0]), np.array([0.0, 100.0, np.nan]))[0] == 1
+    assert np.isnan(median_difference(np.array([np.nan]), np.array([1.0]))).all()
