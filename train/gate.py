@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint
 from engines.swinir import SwinIR
+from train.benefit.blink import smear_after_blink
 from train.benefit.bootstrap import mean_interval
 from train.benefit.faces import LabelledFace, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
@@ -27,6 +28,7 @@ from train.benefit.saccade import lag_after_jump
 from train.benefit.scene import photographed
 from train.benefit.steadiness import stand_still
 from train.benefit.study import HIGHER_IS_BETTER, SIZES_PX, Consumer, Key, Study, conduct
+from train.benefit.summary import bias
 from train.benefit.synthetic import drawn_faces
 from train.conditions import CONDITIONS
 from train.errors import DataError
@@ -49,6 +51,7 @@ COLOUR_LIMIT = 2.0
 HALF_LIMIT_DB = 50.0
 LAG_LIMITS = (0.25, 0.05)
 """Of the first and the second frame after a jump; "not at all" within what the localiser can tell."""
+BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +86,8 @@ class Finding:
 def main(config: GateConfig) -> dict[str, Any]:
     """Judge a checkpoint and return the record: passed, what failed, what was skipped and why, all findings.
 
+    "beside" holds what no rule asks: the intervals of the gaze's bias, and what a blink leaves behind.
+
     Raises DataError and CheckpointError for what cannot be read.
     """
     checkpoint = load_checkpoint(config.checkpoint)
@@ -105,16 +110,17 @@ def main(config: GateConfig) -> dict[str, Any]:
             consumers.append(GazeNetwork(config.gaze_model))
         else:
             skipped["gaze"] = "needs --faces and --gaze-model"
-        findings = judge_method(method, faces, consumers, seed=config.seed)
-        findings.append(judge_half(checkpoint, faces))
-    record = as_record(findings, skipped, [face.name for face in faces])
+        study = measure(method, faces, consumers, seed=config.seed)
+        findings = [*judge_method(method, study), judge_half(checkpoint, faces)]
+        beside = {"gaze_bias": gaze_bias(study, method), "blink": blinks(method)}
+    record = as_record(findings, skipped, [face.name for face in faces]) | {"beside": beside}
     record |= {"sha256": checkpoint.sha256, "seed": config.seed, "engine": engine.name}
     if config.write:
         save_checkpoint(path, checkpoint.config, checkpoint.tensors, checkpoint.record | {"gate": record})
     return record
 
 
-def judge_method(
+def measure(
     method: Method,
     faces: Sequence[LabelledFace],
     consumers: Sequence[Consumer],
@@ -122,18 +128,21 @@ def judge_method(
     sizes_px: Iterable[int] = SIZES_PX,
     still_count: int = 50,
     seed: int = 1,
-) -> list[Finding]:
-    """All rules that need a method and faces."""
-    bicubic = next(plain for plain in plain_methods() if plain.name == "bicubic")
-    sizes = tuple(sizes_px)
-    study = conduct(faces, [bicubic, method], consumers, sizes_px=sizes, seed=seed)
+) -> Study:
+    """Ask all consumers about a method and about bicubic."""
+    study = conduct(faces, [BICUBIC, method], consumers, sizes_px=sizes_px, seed=seed)
     some = [face for face in faces if face.interocular_px >= 2 * 45][:: max(1, len(faces) // 12)]
     steady = [consumer for consumer in consumers if not isinstance(consumer, MeshPupils)]
-    stand_still(study, some, [bicubic, method], steady, count=still_count, seed=seed)
+    stand_still(study, some, [BICUBIC, method], steady, count=still_count, seed=seed)
+    return study
+
+
+def judge_method(method: Method, study: Study) -> list[Finding]:
+    """All rules that need a method and what was measured of it."""
     findings = judge(study, method.name, motions=("walk", "still") if method.frames > 1 else ("walk",))
     if method.frames > 1:
         for condition in CONDITIONS:
-            lag = lag_after_jump(method, bicubic, condition=condition)
+            lag = lag_after_jump(method, BICUBIC, condition=condition)
             findings += [
                 _finding("iris follows a jump", f"{condition}, frame {i + 1} after it", float(lag[i]), limit)
                 for i, limit in enumerate(LAG_LIMITS)
@@ -187,6 +196,27 @@ def judge_half(checkpoint: Checkpoint, faces: Sequence[LabelledFace]) -> Finding
     )
 
 
+def gaze_bias(study: Study, method: Method) -> list[dict[str, Any]]:
+    """Beside the rule: how sure the gaze's bias is, where the rule looks."""
+    return [
+        {"where": f"{key.condition}, {key.interocular_px} px", **bias(study, key)}
+        for key in study.values
+        if (key.quantity, key.method, key.motion) == ("gaze_drift_deg", method.name, "walk")
+        and key.interocular_px >= BIAS_FROM_PX
+    ]
+
+
+def blinks(method: Method, trials: int = 8) -> list[dict[str, Any]]:
+    """Beside the rules: how much of a Smear is left in the frames after a lid moved; nothing for one-frame methods."""
+    found = []
+    for condition in CONDITIONS if method.frames > 1 else ():
+        for lid in ("closing", "opening"):
+            smear = smear_after_blink(method, closing=lid == "closing", condition=condition, trials=trials)
+            shares = {"ghost": smear.ghost.round(4).tolist(), "distance": smear.distance.round(4).tolist()}
+            found.append({"where": f"{condition}, lid {lid}", **shares})
+    return found
+
+
 def as_record(findings: Sequence[Finding], skipped: dict[str, str], faces: Sequence[str]) -> dict[str, Any]:
     """As stored with the weights: plain JSON types."""
     return {
@@ -203,7 +233,22 @@ def as_text(record: dict[str, Any]) -> str:
     lines = [f"{'passed' if record['passed'] else 'FAILED'}: {len(record['findings'])} rules, {record['faces']} faces"]
     lines += [f"  failed   {line}" for line in record["failed"]]
     lines += [f"  skipped  {name}: {reason}" for name, reason in record["skipped"].items()]
+    lines += [f"  beside   {line}" for line in _worst(record["beside"])]
     return "\n".join(lines)
+
+
+def _worst(beside: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The largest of what stands beside the rules, for people."""
+    lines = []
+    if beside["gaze_bias"]:
+        row = max(beside["gaze_bias"], key=lambda row: row["bias_deg"])
+        axes = zip("xy", row["bias_xy_deg"], row["bias_xy_ci95"], strict=True)
+        parts = [f"{axis} {mean:.2f} ({low:.2f} to {high:.2f})" for axis, mean, (low, high) in axes]
+        lines.append(f"gaze bias, degrees: {', '.join(parts)}: {row['where']}")
+    if beside["blink"]:
+        row = max(beside["blink"], key=lambda row: max(row["ghost"]))
+        lines.append(f"ghost of the eye before a blink: {max(row['ghost']):.1%}: {row['where']}")
+    return lines
 
 
 def _harm(study: Study, key: Key, sizes: Sequence[int]) -> NDArray[np.float64]:

@@ -20,7 +20,19 @@ from train.benefit.pupil import GradientPupils
 from train.benefit.study import Key, Study
 from train.benefit.synthetic import drawn_faces
 from train.errors import DataError
-from train.gate import GateConfig, as_record, as_text, judge, judge_half, judge_method, main
+from train.gate import (
+    BICUBIC,
+    GateConfig,
+    as_record,
+    as_text,
+    blinks,
+    gaze_bias,
+    judge,
+    judge_half,
+    judge_method,
+    main,
+    measure,
+)
 
 BIASED = {"gaze bias, degrees"}
 KNOWN_HARM = {"medium8-fidelity": BIASED, "small8": BIASED, "nano3": BIASED}
@@ -103,7 +115,8 @@ def test_a_still_face_that_trembles_more_fails():
 
 
 def judged(method):
-    return judge_method(method, drawn_faces(4), [GradientPupils(), Irises()], sizes_px=[45, 60], still_count=8)
+    study = measure(method, drawn_faces(4), [GradientPupils(), Irises()], sizes_px=[45, 60], still_count=8)
+    return judge_method(method, study)
 
 
 def test_bicubic_itself_harms_nothing():
@@ -177,12 +190,53 @@ def test_an_unknown_checkpoint_is_an_error():
 
 def test_verdict_reads_well():
     findings = judge(study_of(ours=1.5, theirs=1.0), "ours")
+    biased = {"bias_xy_deg": [0.2, -0.1], "bias_xy_ci95": [[0.1, 0.3], [-0.3, 0.1]]}
+    beside = {
+        "gaze_bias": [
+            {"where": "webcam, 45 px", "bias_deg": 0.1} | biased,
+            {"where": "dark, 45 px", "bias_deg": 0.22} | biased,
+        ],
+        "blink": [{"where": "dark, lid closing", "ghost": [0.021, 0.034, 0.0], "distance": [0.1, 0.1, 0.1]}],
+    }
 
-    text = as_text(as_record(findings, {"gaze": "no networks"}, ["a", "b"]))
+    text = as_text(as_record(findings, {"gaze": "no networks"}, ["a", "b"]) | {"beside": beside})
 
     assert text.startswith("FAILED: 1 rules, 2 faces")
     assert "gaze_drift_deg no worse than bicubic: webcam, walk" in text
     assert "skipped  gaze: no networks" in text
+    assert "x 0.20 (0.10 to 0.30), y -0.10 (-0.30 to 0.10): dark, 45 px" in text
+    assert "3.4%: dark, lid closing" in text
+
+
+def test_the_bias_comes_with_an_interval_where_the_rule_looks():
+    study = Study(faces=list("abcd"))
+    for size in (30, 45):
+        for quantity, values in {
+            "gaze_drift_deg": (1, 1, 1, 1),
+            "gaze_x_deg": (0.2, 0.2, 0.2, 0.2),
+            "gaze_y_deg": (1, -1, 1, -1),
+        }.items():
+            for face, value in enumerate(values):
+                study.put(Key(quantity, "dark", size, "ours", "walk"), face, value)
+
+    (row,) = gaze_bias(study, Method(name="ours", enhance=None))
+
+    assert row["where"] == "dark, 45 px"
+    assert row["bias_xy_deg"] == [0.2, 0]
+    (low_x, high_x), (low_y, high_y) = row["bias_xy_ci95"]
+    assert (low_x, high_x) == (0.2, 0.2)
+    assert low_y < -0.4
+    assert high_y > 0.4
+
+
+def test_blinks_are_measured_of_temporal_methods_alone():
+    oldest = Method(name="oldest", enhance=lambda b: BICUBIC.enhance(b[..., -3:]), frames=2)
+
+    rows = blinks(oldest, trials=2)
+
+    assert blinks(BICUBIC) == []
+    assert len(rows) == 6
+    assert all(row["ghost"][0] > 0.9 and abs(row["ghost"][1]) < 0.02 for row in rows)
 
 
 @pytest.mark.parametrize("tier", [checkpoint.name for checkpoint in candidates()])

@@ -50,21 +50,25 @@ def _trial(
     look = Appearance(iris=(0.2, 0.27, 0.36), pupil_share=float(rng.uniform(0.35, 0.5)))
     faces = [drawn_face(look, opened=opened) for opened in ((1.0, 0.0) if closing else (0.0, 1.0))]
     first = photographed(faces[0], interocular_px, condition, 1, rng)
-    size = (first.sharp.shape[1], first.sharp.shape[0])
-    sharp = [resized(face.image, first.factor, size, first.shift) for face in faces]
+    shape = (first.sharp.shape[1], first.sharp.shape[0])
+    sharp = [resized(face.image, first.factor, shape, first.shift) for face in faces]
 
     def taken(moved: bool, count: int) -> list[NDArray[np.uint8]]:
         return [photograph(sharp[moved], CONDITIONS[condition], rng) for _ in range(count)]
 
-    # Noise that the step shared with what is left of it would look like a ghost: the step has frames of its own.
-    step = _enhanced(method, first, taken(False, method.frames)) - _enhanced(method, first, taken(True, method.frames))
+    # Noise that two of them shared would count as a ghost, or as a larger step: each of the three has its own frames.
+    step, again = (
+        _enhanced(method, first, taken(False, method.frames)) - _enhanced(method, first, taken(True, method.frames))
+        for _ in range(2)
+    )
+    size2 = float((step * again).sum())
     before, after, long_after = taken(False, method.frames), taken(True, AFTER), taken(True, method.frames)
     ghost, distance = [], []
     for frame in range(1, AFTER + 1):
         settled = _enhanced(method, first, long_after + after[:frame])
         left = _enhanced(method, first, before + after[:frame]) - settled
-        ghost.append(float((left * step).sum() / (step**2).sum()))
-        distance.append(float(np.sqrt((left**2).sum() / (step**2).sum())))
+        ghost.append(float((left * step).sum()) / size2)
+        distance.append(float(np.sqrt((left**2).sum() / size2)))
     return ghost, distance
 
 

@@ -16,8 +16,8 @@ def rows(study: Study, quantity: str, motion: str = "walk") -> list[dict[str, An
     """One row for each condition, size and method in which a quantity was measured.
 
     mean, median, p95: over faces. ci95: bootstrap interval of the mean. minus_bicubic, minus_none: the paired
-    difference's mean and interval. bias_xy_deg and bias_deg: for the gaze drift, the mean signed difference in x and y
-    and its length. share_below: for errors of pupil centres, the cumulative curve.
+    difference's mean and interval. bias_xy_deg, bias_xy_ci95, bias_deg: for the gaze drift, the mean signed difference
+    in x and y, its intervals, and its length. share_below: for errors of pupil centres, the cumulative curve.
     """
     found = []
     for key in study.values:
@@ -46,9 +46,15 @@ def rows(study: Study, quantity: str, motion: str = "walk") -> list[dict[str, An
 
 
 def bias(study: Study, key: Key) -> dict[str, Any]:
-    """Mean signed gaze difference in x and y, in degrees, and its length."""
-    x, y = (study.mean(key._replace(quantity=quantity)) for quantity in ("gaze_x_deg", "gaze_y_deg"))
-    return {"bias_deg": _short(float(np.hypot(x, y))), "bias_xy_deg": [_short(x), _short(y)]}
+    """Mean signed gaze difference in x and y, in degrees, with the interval of each, and its length."""
+    (x, *ends_x), (y, *ends_y) = (
+        mean_interval(study.values[key._replace(quantity=quantity)]) for quantity in ("gaze_x_deg", "gaze_y_deg")
+    )
+    return {
+        "bias_deg": _short(float(np.hypot(x, y))),
+        "bias_xy_deg": [_short(x), _short(y)],
+        "bias_xy_ci95": [[_short(end) for end in ends] for ends in (ends_x, ends_y)],
+    }
 
 
 def described(values: NDArray[np.float64]) -> dict[str, Any]:

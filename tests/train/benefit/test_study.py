@@ -94,8 +94,9 @@ def test_rows_say_mean_interval_and_difference():
     for face, (value, other) in enumerate(((1.0, 2.0), (2.0, 4.0), (3.0, 3.0))):
         study.put(ours, face, value)
         study.put(ours._replace(method="bicubic"), face, other)
-        study.put(ours._replace(quantity="gaze_x_deg"), face, 0.3)
-        study.put(ours._replace(quantity="gaze_y_deg"), face, -0.4)
+        for method in ("default", "bicubic"):
+            study.put(ours._replace(method=method, quantity="gaze_x_deg"), face, 0.3)
+            study.put(ours._replace(method=method, quantity="gaze_y_deg"), face, -0.4)
 
     row = rows(study, "gaze_drift_deg")[0]
 
@@ -105,6 +106,7 @@ def test_rows_say_mean_interval_and_difference():
     assert row["minus_bicubic"]["ci95"] == [-2, 0]
     assert row["bias_deg"] == 0.5
     assert row["bias_xy_deg"] == [0.3, -0.4]
+    assert row["bias_xy_ci95"] == [[0.3, 0.3], [-0.4, -0.4]]
 
 
 def test_rows_of_pupil_errors_hold_the_cumulative_curve():
