@@ -199,12 +199,12 @@ def recordings(folder: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh:
 
 def compared(taken: dict[str, dict[str, NDArray[np.float64]]], method: str) -> dict[str, Any]:
     """A method's median steps, and minus_BASELINE: the difference of the medians with its interval."""
-    row: dict[str, Any] = {quantity: round(float(np.nanmedian(s)), 4) for quantity, s in taken[method].items()}
+    row: dict[str, Any] = {quantity: round(float(np.nanmedian(s)), 5) for quantity, s in taken[method].items()}
     for baseline in BASELINES:
         if baseline != method:
             row[f"minus_{baseline}"] = {}
             for quantity, ours in taken[method].items():
-                difference, low, high = (round(x, 4) for x in median_difference(ours, taken[baseline][quantity]))
+                difference, low, high = (round(x, 5) for x in median_difference(ours, taken[baseline][quantity]))
                 row[f"minus_{baseline}"][quantity] = {"difference": difference, "ci95": [low, high]}
     return row
 

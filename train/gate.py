@@ -111,6 +111,11 @@ def main(config: GateConfig) -> dict[str, Any]:
         else:
             skipped["gaze"] = "needs --faces and --gaze-model"
         study = measure(method, faces, consumers, seed=config.seed)
+        if not study.values:
+            raise DataError(
+                f"{config.faces}: expected faces with at least {2 * min(SIZES_PX)} pixels between the eyes, found "
+                "none; give larger ones"
+            )
         findings = [*judge_method(method, study), judge_half(checkpoint, faces)]
         beside = {"gaze_bias": gaze_bias(study, method), "blink": blinks(method)}
     record = as_record(findings, skipped, [face.name for face in faces]) | {"beside": beside}

@@ -1,7 +1,9 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from engines import (
     DEFAULT_TIER,
@@ -14,6 +16,7 @@ from engines import (
 )
 from engines.choose import candidates
 from engines.swinir import SwinIR
+from train.__main__ import main as command
 from train.benefit.iris import Irises
 from train.benefit.method import Method, engine_method, plain_methods
 from train.benefit.pupil import GradientPupils
@@ -163,17 +166,45 @@ def test_half_precision_of_a_wild_network_is_caught(tmp_path):
     assert not judge_half(load_checkpoint(path), drawn_faces(1)).passed
 
 
-def test_verdict_is_stored_with_the_weights_and_changes_nothing_else(tmp_path):
+def photographs(folder, enlarged, count):
+    """A folder of labelled faces: one photograph, 43 pixels between its eyes, enlarged and named several times."""
+    photo = np.ascontiguousarray(astronaut()[:300, 50:400, ::-1])
+    cv2.imwrite(str(folder / "a.png"), cv2.resize(photo, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC))
+    (folder / "val.json").write_text(json.dumps([{"file": "a.png"}] * count))
+    return folder
+
+
+def test_the_command_fails_for_weights_that_harm_and_stores_that_and_nothing_else_with_them(tmp_path, capsys):
     path = tiny(tmp_path / "net")
     before = path.read_bytes()
 
-    record = main(GateConfig(checkpoint=str(path), engine="eager", limit=1, write=True))
+    code = command(["gate", str(path), "--engine", "eager", "--limit", "1", "--write"])
 
     stored = load_checkpoint(path).record
+    assert code == 1
+    assert capsys.readouterr().out.startswith("FAILED")
     assert stored["steps"] == 7
-    assert stored["gate"] == json.loads(json.dumps(record))
-    assert set(record["skipped"]) == {"gaze", "pupil_mesh"}
+    assert not stored["gate"]["passed"]
+    assert set(stored["gate"]["skipped"]) == {"gaze", "pupil_mesh"}
     assert path.read_bytes() == before
+
+
+def test_the_command_passes_what_is_as_good_as_bicubic(tmp_path, capsys):
+    path, faces = tiny(tmp_path / "net"), photographs(tmp_path, 1.5, 4)
+
+    code = command(["gate", str(path), "--engine", "bicubic", "--faces", str(faces)])
+
+    assert code == 0
+    assert capsys.readouterr().out.startswith("passed: 31 rules, 4 faces")
+
+
+def test_faces_that_are_too_small_for_any_rule_are_no_pass(tmp_path, capsys):
+    path, faces = tiny(tmp_path / "net"), photographs(tmp_path, 1.0, 1)
+
+    code = command(["gate", str(path), "--engine", "bicubic", "--faces", str(faces)])
+
+    assert code == 1
+    assert "expected faces with at least 60 pixels between the eyes" in capsys.readouterr().err
 
 
 def test_a_verdict_on_a_tier_by_name_has_nowhere_to_go(tmp_path):
