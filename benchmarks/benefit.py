@@ -30,7 +30,7 @@ from rich.table import Table
 from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
 from train.benefit.bootstrap import median_difference
-from train.benefit.faces import LabelledFace, Mesh, face_mesh, load_faces
+from train.benefit.faces import Half, LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
 from train.benefit.method import SCALE, Method, engine_method, peer_methods, plain_methods
@@ -83,6 +83,8 @@ class BenefitConfig:
     """Folder with FSRCNN_x2.pb and ESPCN_x2.pb, for OpenCV's dnn_superres."""
     clips: Path | None = None
     """Folder with recordings of faces, for the jitter from frame to frame."""
+    half: Half | None = None
+    """Only this half of the faces, as the gate's option; none: all."""
     limit: int | None = None
     """This many faces, evenly over the manifest; none: all, or 8 with --quick."""
     seed: int = 0
@@ -98,7 +100,7 @@ def main(config: BenefitConfig) -> dict[str, Any]:
     console = Console(width=150, highlight=False)
     with ExitStack() as stack:
         mesh = stack.enter_context(face_mesh())
-        faces = load_faces(config.faces, mesh, config.limit or (QUICK_FACES if config.quick else None))
+        faces = load_faces(config.faces, mesh, config.limit or (QUICK_FACES if config.quick else None), config.half)
         gaze = GazeNetwork(config.gaze_model) if config.gaze_model else None
         methods, tiers = open_methods(config, stack)
         study = measure(faces, methods, gaze, mesh, config)

@@ -19,7 +19,7 @@ from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint
 from engines.swinir import SwinIR
 from train.benefit.blink import smear_after_blink
 from train.benefit.bootstrap import mean_interval
-from train.benefit.faces import LabelledFace, face_mesh, load_faces
+from train.benefit.faces import Half, LabelledFace, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
 from train.benefit.method import Method, engine_method, plain_methods
@@ -65,6 +65,8 @@ class GateConfig:
     gaze_model: Path | None = None
     """Folder with gaze-estimation-adas-0002 and head-pose-estimation-adas-0001; none: gaze is not judged."""
     engine: str = "auto"
+    half: Half | None = None
+    """Only this half of the faces, so that weights can be chosen on the other; None: all."""
     limit: int | None = None
     """This many faces, evenly over the manifest."""
     seed: int = 1
@@ -94,6 +96,8 @@ def main(config: GateConfig) -> dict[str, Any]:
     path = Path(config.checkpoint).with_suffix(".safetensors")
     if config.write and not path.is_file():
         raise DataError(f"--write: expected the path of a checkpoint, got {config.checkpoint!r}")
+    if config.half and not config.faces:
+        raise DataError(f"--half {config.half}: expected --faces to take a half of, got drawn faces")
     with ExitStack() as stack:
         engine = stack.enter_context(load_engine(config.engine, config.checkpoint))
         method = engine_method(engine, "enhanced")
@@ -101,7 +105,7 @@ def main(config: GateConfig) -> dict[str, Any]:
         skipped: dict[str, str] = {}
         if config.faces:
             mesh = stack.enter_context(face_mesh())
-            faces = load_faces(config.faces, mesh, config.limit)
+            faces = load_faces(config.faces, mesh, config.limit, config.half)
             consumers.append(MeshPupils(mesh))
         else:
             faces = drawn_faces(config.limit or 12)
@@ -119,7 +123,7 @@ def main(config: GateConfig) -> dict[str, Any]:
         findings = [*judge_method(method, study), judge_half(checkpoint, faces)]
         beside = {"gaze_bias": gaze_bias(study, method), "blink": blinks(method)}
     record = as_record(findings, skipped, [face.name for face in faces]) | {"beside": beside}
-    record |= {"sha256": checkpoint.sha256, "seed": config.seed, "engine": engine.name}
+    record |= {"sha256": checkpoint.sha256, "seed": config.seed, "engine": engine.name, "half": config.half}
     if config.write:
         save_checkpoint(path, checkpoint.config, checkpoint.tensors, checkpoint.record | {"gate": record})
     return record

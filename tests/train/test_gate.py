@@ -207,6 +207,11 @@ def test_faces_that_are_too_small_for_any_rule_are_no_pass(tmp_path, capsys):
     assert "expected faces with at least 60 pixels between the eyes" in capsys.readouterr().err
 
 
+def test_a_half_of_no_faces_is_a_mistake(tmp_path, capsys):
+    assert command(["gate", str(tiny(tmp_path / "net")), "--half", "first"]) == 1
+    assert "--half first: expected --faces" in capsys.readouterr().err
+
+
 def test_a_verdict_on_a_tier_by_name_has_nowhere_to_go(tmp_path):
     if not shipped_tiers():
         pytest.skip("no tier is shipped")

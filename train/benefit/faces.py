@@ -1,11 +1,12 @@
 """Labelled faces, sharp and large: the truth that every figure is measured against."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ IRIS_CENTRES = (468, 473)
 IRIS_RIMS = ((469, 470, 471, 472), (474, 475, 476, 477))
 MARGIN = 0.2
 """Of the picture around the face that is kept, in face widths: nothing else is looked at."""
+Half = Literal["first", "second"]
+HALVES: tuple[Half, Half] = ("first", "second")
+"""Of the faces: weights are chosen on one, and judged on the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +76,18 @@ def face_mesh() -> Iterator[Mesh]:
         mesh.close()
 
 
-def load_faces(folder: Path, mesh: Mesh, limit: int | None = None) -> list[LabelledFace]:
+def half_of(name: str) -> Half:
+    """The half that a face belongs to, by its name alone (CRC-32): more faces move none to the other half."""
+    return HALVES[zlib.crc32(name.encode()) % 2]
+
+
+def load_faces(folder: Path, mesh: Mesh, limit: int | None = None, half: Half | None = None) -> list[LabelledFace]:
     """Read labelled faces: FOLDER/val.json, FOLDER/manifest.json or FOLDER.json, and the images that it names.
 
     Each row has "file", and where there are hand labels "pupil_px" (2 points) and "iris_rim_px" (2 lists of points);
-    what is not labelled is the mesh's own answer on the sharp picture. With a limit, faces are taken evenly over the
-    manifest. Faces without a mesh are left out. Raises DataError: no manifest, unreadable image, no usable face.
+    what is not labelled is the mesh's own answer on the sharp picture. half: only the faces of this one. With a limit,
+    faces are taken evenly over those. Faces without a mesh are left out. Raises DataError: no manifest, unreadable
+    image, no usable face.
     """
     folder = Path(folder)
     manifests = (folder / "val.json", folder / "manifest.json", folder.with_suffix(".json"))
@@ -85,8 +95,9 @@ def load_faces(folder: Path, mesh: Mesh, limit: int | None = None) -> list[Label
     if manifest is None:
         raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")
     try:
-        rows = json.loads(manifest.read_text())
-        chosen = np.unique(np.linspace(0, len(rows) - 1, limit or len(rows)).round().astype(int))
+        rows = [row for row in json.loads(manifest.read_text()) if half in (None, half_of(Path(row["file"]).stem))]
+        count = min(limit or len(rows), len(rows))
+        chosen = np.linspace(0, len(rows) - 1, count).round().astype(int)
         found = [_load(manifest.parent, rows[i], mesh) for i in chosen]
     except (ValueError, KeyError, TypeError, IndexError) as err:
         raise DataError(f"{manifest}: not a manifest of labelled faces: {err!r}; see --help for its keys") from err

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from train.benefit.faces import IRIS_CENTRES, face_mesh, label, load_faces
+from train.benefit.faces import HALVES, IRIS_CENTRES, face_mesh, half_of, label, load_faces
 from train.benefit.pupil import MeshPupils
 from train.benefit.scene import photographed
 from train.errors import DataError
@@ -58,6 +58,41 @@ def test_a_limit_takes_faces_evenly(tmp_path, mesh):
     rows = [{"file": "a.png", "number": i} for i in range(5)]
 
     assert len(load_faces(write(tmp_path, rows), mesh, 2)) == 2
+
+
+def test_halves_share_no_face_and_leave_none_out(tmp_path, mesh):
+    names = [f"face-{i}" for i in range(6)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), photo())
+    (tmp_path / "val.json").write_text(json.dumps([{"file": f"{name}.png"} for name in names]))
+
+    first, second = ({face.name for face in load_faces(tmp_path, mesh, half=half)} for half in HALVES)
+
+    assert first | second == set(names)
+    assert not first & second
+
+
+def test_a_limit_is_of_the_half(tmp_path, mesh):
+    name = next(f"face-{i}" for i in range(100) if half_of(f"face-{i}") == "second")
+    cv2.imwrite(str(tmp_path / f"{name}.png"), photo())
+    rows = [{"file": f"{name}.png"}, *({"file": "unread.png"} for _ in range(4))]
+    assert half_of("unread") == "first"
+    (tmp_path / "val.json").write_text(json.dumps(rows))
+
+    assert [face.name for face in load_faces(tmp_path, mesh, 3, "second")] == [name]
+
+
+def test_a_name_stays_in_its_half():
+    assert [half_of(name) for name in ("london-001_03", "london-004_03", "canada-003f", "canada-154m")] == [
+        "second",
+        "second",
+        "first",
+        "second",
+    ]
+
+
+def test_halves_are_about_as_large():
+    assert sum(half_of(f"face-{i:04d}") == "first" for i in range(400)) == pytest.approx(200, abs=30)
 
 
 @pytest.mark.parametrize(
