@@ -19,7 +19,7 @@ from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint
 from engines.swinir import SwinIR
 from train.benefit.blink import smear_after_blink
 from train.benefit.bootstrap import mean_interval
-from train.benefit.faces import Half, LabelledFace, face_mesh, load_faces
+from train.benefit.faces import Half, LabelledFace, face_mesh, labelled_manifest, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
 from train.benefit.method import Method, engine_method, plain_methods
@@ -30,7 +30,9 @@ from train.benefit.steadiness import stand_still
 from train.benefit.study import HIGHER_IS_BETTER, SIZES_PX, Consumer, Key, Study, conduct
 from train.benefit.summary import bias
 from train.benefit.synthetic import drawn_faces
+from train.benefit.twins import refuse_twins
 from train.conditions import CONDITIONS
+from train.data import manifest_of
 from train.errors import DataError
 
 JUDGED = (
@@ -67,6 +69,8 @@ class GateConfig:
     engine: str = "auto"
     half: Half | None = None
     """Only this half of the faces, so that weights can be chosen on the other; None: all."""
+    trained_on: Path | None = None
+    """Folder that the weights were trained on: refused when one of its photographs is among the faces."""
     limit: int | None = None
     """This many faces, evenly over the manifest."""
     seed: int = 1
@@ -96,8 +100,12 @@ def main(config: GateConfig) -> dict[str, Any]:
     path = Path(config.checkpoint).with_suffix(".safetensors")
     if config.write and not path.is_file():
         raise DataError(f"--write: expected the path of a checkpoint, got {config.checkpoint!r}")
-    if config.half and not config.faces:
-        raise DataError(f"--half {config.half}: expected --faces to take a half of, got drawn faces")
+    if (config.half or config.trained_on) and not config.faces:
+        raise DataError(
+            "--half, --trained-on: expected --faces, too; drawn faces have no halves, and nobody trains on them"
+        )
+    if config.faces and config.trained_on:
+        refuse_twins(labelled_manifest(config.faces), manifest_of(config.trained_on))
     with ExitStack() as stack:
         engine = stack.enter_context(load_engine(config.engine, config.checkpoint))
         method = engine_method(engine, "enhanced")

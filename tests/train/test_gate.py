@@ -207,9 +207,26 @@ def test_faces_that_are_too_small_for_any_rule_are_no_pass(tmp_path, capsys):
     assert "expected faces with at least 60 pixels between the eyes" in capsys.readouterr().err
 
 
-def test_a_half_of_no_faces_is_a_mistake(tmp_path, capsys):
-    assert command(["gate", str(tiny(tmp_path / "net")), "--half", "first"]) == 1
-    assert "--half first: expected --faces" in capsys.readouterr().err
+@pytest.mark.parametrize("option", [["--half", "first"], ["--trained-on", "."]], ids=lambda option: option[0])
+def test_what_needs_faces_says_so(tmp_path, capsys, option):
+    assert command(["gate", str(tiny(tmp_path / "net")), *option]) == 1
+    assert "expected --faces, too" in capsys.readouterr().err
+
+
+def test_a_face_that_was_trained_on_is_refused(tmp_path, capsys):
+    faces = photographs(tmp_path, 1.5, 1)
+    trained_on = tmp_path / "train"
+    trained_on.mkdir()
+    smaller = cv2.resize(cv2.imread(str(faces / "a.png")), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(trained_on / "other-name.jpg"), smaller)
+    (trained_on / "manifest.json").write_text(json.dumps([{"file": "other-name.jpg"}]))
+
+    code = command(
+        ["gate", str(tiny(tmp_path / "net")), "--faces", str(faces), "--trained-on", str(trained_on)],
+    )
+
+    assert code == 1
+    assert "expected faces that training has not seen, got 1 that it has" in capsys.readouterr().err
 
 
 def test_a_verdict_on_a_tier_by_name_has_nowhere_to_go(tmp_path):

@@ -81,19 +81,24 @@ def half_of(name: str) -> Half:
     return HALVES[zlib.crc32(name.encode()) % 2]
 
 
+def labelled_manifest(folder: Path) -> Path:
+    """FOLDER/val.json, FOLDER/manifest.json or FOLDER.json; raises DataError when there is none."""
+    manifests = (folder / "val.json", folder / "manifest.json", folder.with_suffix(".json"))
+    manifest = next((path for path in manifests if path.is_file()), None)
+    if manifest is None:
+        raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")
+    return manifest
+
+
 def load_faces(folder: Path, mesh: Mesh, limit: int | None = None, half: Half | None = None) -> list[LabelledFace]:
-    """Read labelled faces: FOLDER/val.json, FOLDER/manifest.json or FOLDER.json, and the images that it names.
+    """Read the labelled faces of a folder: its manifest, and the images that this names.
 
     Each row has "file", and where there are hand labels "pupil_px" (2 points) and "iris_rim_px" (2 lists of points);
     what is not labelled is the mesh's own answer on the sharp picture. half: only the faces of this one. With a limit,
     faces are taken evenly over those. Faces without a mesh are left out. Raises DataError: no manifest, unreadable
     image, no usable face.
     """
-    folder = Path(folder)
-    manifests = (folder / "val.json", folder / "manifest.json", folder.with_suffix(".json"))
-    manifest = next((path for path in manifests if path.is_file()), None)
-    if manifest is None:
-        raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")
+    manifest = labelled_manifest(folder)
     try:
         rows = [row for row in json.loads(manifest.read_text()) if half in (None, half_of(Path(row["file"]).stem))]
         count = min(limit or len(rows), len(rows))
