@@ -33,7 +33,7 @@ from train.benefit.bootstrap import median_difference
 from train.benefit.faces import Half, LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
-from train.benefit.method import SCALE, Method, engine_method, peer_methods, plain_methods
+from train.benefit.method import Method, engine_method, peer_methods, plain_methods
 from train.benefit.pupil import GradientPupils, MeshPupils
 from train.benefit.recording import own_size, recorded_scenes, steps
 from train.benefit.steadiness import stand_still
@@ -44,6 +44,8 @@ from train.conditions import CONDITIONS
 CLIPS_PX = (45, 80)
 """Recordings are made small to these pixels between the eyes, which removes noise; smaller ones stay as they are."""
 QUICK_FACES = 8
+SCALE = 2
+"""Of the truth, and of the tiers that are measured."""
 LISTS = {
     "gaze_drift_deg": ("gaze_drift_deg",),
     "pupil_error": tuple(
@@ -136,6 +138,10 @@ def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method],
     for tier in sorted(chosen, key=lambda tier: tier != DEFAULT_TIER):
         for name in config.engines:
             engine = stack.enter_context(load_engine(name, tier))
+            if engine.scale != SCALE:
+                raise ValueError(
+                    f"{tier}: expected a tier of scale {SCALE}, got {engine.scale}; give others to --tiers"
+                )
             label = "default" if tier in (DEFAULT_TIER, "default") else Path(tier).stem
             label += "" if name == config.engines[0] else f"@{engine.name}"
             methods.append(engine_method(engine, label))

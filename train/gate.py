@@ -22,7 +22,7 @@ from train.benefit.bootstrap import mean_interval
 from train.benefit.faces import Half, LabelledFace, face_mesh, labelled_manifest, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
-from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method
 from train.benefit.pupil import GradientPupils, MeshPupils
 from train.benefit.saccade import lag_after_jump
 from train.benefit.scene import photographed
@@ -53,7 +53,6 @@ COLOUR_LIMIT = 2.0
 HALF_LIMIT_DB = 50.0
 LAG_LIMITS = (0.25, 0.05)
 """Of the first and the second frame after a jump; "not at all" within what the localiser can tell."""
-BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,9 +123,9 @@ def main(config: GateConfig) -> dict[str, Any]:
             skipped["gaze"] = "needs --faces and --gaze-model"
         study = measure(method, faces, consumers, seed=config.seed)
         if not study.values:
+            least = method.scale * min(SIZES_PX)
             raise DataError(
-                f"{config.faces}: expected faces with at least {2 * min(SIZES_PX)} pixels between the eyes, found "
-                "none; give larger ones"
+                f"{config.faces}: expected faces with at least {least} pixels between the eyes, got none; give larger"
             )
         findings = [*judge_method(method, study), judge_half(checkpoint, faces)]
         beside = {"gaze_bias": gaze_bias(study, method), "blink": blinks(method)}
@@ -147,10 +146,11 @@ def measure(
     seed: int = 1,
 ) -> Study:
     """Ask all consumers about a method and about bicubic."""
-    study = conduct(faces, [BICUBIC, method], consumers, sizes_px=sizes_px, seed=seed)
-    some = [face for face in faces if face.interocular_px >= 2 * 45][:: max(1, len(faces) // 12)]
+    methods = [bicubic_method(method.scale), method]
+    study = conduct(faces, methods, consumers, sizes_px=sizes_px, seed=seed)
+    some = [face for face in faces if face.interocular_px >= method.scale * 45][:: max(1, len(faces) // 12)]
     steady = [consumer for consumer in consumers if not isinstance(consumer, MeshPupils)]
-    stand_still(study, some, [BICUBIC, method], steady, count=still_count, seed=seed)
+    stand_still(study, some, methods, steady, count=still_count, seed=seed)
     return study
 
 
@@ -159,7 +159,7 @@ def judge_method(method: Method, study: Study) -> list[Finding]:
     findings = judge(study, method.name, motions=("walk", "still") if method.frames > 1 else ("walk",))
     if method.frames > 1:
         for condition in CONDITIONS:
-            lag = lag_after_jump(method, BICUBIC, condition=condition)
+            lag = lag_after_jump(method, bicubic_method(method.scale), condition=condition)
             findings += [
                 _finding("iris follows a jump", f"{condition}, frame {i + 1} after it", float(lag[i]), limit)
                 for i, limit in enumerate(LAG_LIMITS)

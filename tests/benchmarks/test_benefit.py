@@ -70,6 +70,14 @@ def test_without_names_all_tiers_of_the_scale_are_measured_the_default_first():
     assert {method.name for method in methods} >= set(tiers)
 
 
+def test_a_tier_of_another_scale_is_refused(tmp_path):
+    config = SwinIRConfig(scale=4, embed_dim=8, depths=(1,), heads=2)
+    path = save_checkpoint(tmp_path / "x4", config, SwinIR(config).tensors(), {})
+
+    with ExitStack() as stack, pytest.raises(ValueError, match="expected a tier of scale 2, got 4"):
+        open_methods(BenefitConfig(faces=Path("unread"), tiers=(str(path),), engines=("eager",)), stack)
+
+
 def test_document_says_what_ran(document):
     assert document["tiers"]["tiny"]["frames"] == 2
     assert document["tiers"]["tiny"]["engine"] == "eager"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,13 +19,12 @@ from engines.choose import candidates
 from engines.swinir import SwinIR
 from train.__main__ import main as command
 from train.benefit.iris import Irises
-from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method, plain_methods
 from train.benefit.pupil import GradientPupils
 from train.benefit.study import Key, Study
 from train.benefit.synthetic import drawn_faces
 from train.errors import DataError
 from train.gate import (
-    BICUBIC,
     GateConfig,
     as_record,
     as_text,
@@ -198,6 +198,18 @@ def test_the_command_passes_what_is_as_good_as_bicubic(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("passed: 31 rules, 4 faces")
 
 
+def test_weights_of_scale_four_are_judged_too(tmp_path):
+    config = replace(TINY, scale=4)
+    path = save_checkpoint(tmp_path / "x4", config, SwinIR(config).tensors(), {})
+
+    record = main(GateConfig(checkpoint=str(path), engine="bicubic", limit=1))
+
+    places = {finding["where"] for finding in record["findings"]}
+    assert {"clean, 30 px", "clean, 45 px"} <= places
+    assert not {"clean, 60 px", "clean, 80 px"} & places
+    assert all(abs(f["value"]) < 0.01 for f in record["findings"] if f["rule"] == "psnr_rgb no worse than bicubic")
+
+
 def test_faces_that_are_too_small_for_any_rule_are_no_pass(tmp_path, capsys):
     path, faces = tiny(tmp_path / "net"), photographs(tmp_path, 1.0, 1)
 
@@ -283,11 +295,12 @@ def test_the_bias_comes_with_an_interval_where_the_rule_looks():
 
 
 def test_blinks_are_measured_of_temporal_methods_alone():
-    oldest = Method(name="oldest", enhance=lambda b: BICUBIC.enhance(b[..., -3:]), frames=2)
+    bicubic = bicubic_method(2)
+    oldest = Method(name="oldest", enhance=lambda b: bicubic.enhance(b[..., -3:]), frames=2)
 
     rows = blinks(oldest, trials=2)
 
-    assert blinks(BICUBIC) == []
+    assert blinks(bicubic) == []
     assert len(rows) == 6
     assert all(row["ghost"][0] > 0.9 and abs(row["ghost"][1]) < 0.02 for row in rows)
 

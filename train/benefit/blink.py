@@ -49,12 +49,12 @@ def _trial(
     rng = np.random.default_rng([23, trial])
     look = Appearance(iris=(0.2, 0.27, 0.36), pupil_share=float(rng.uniform(0.35, 0.5)))
     faces = [drawn_face(look, opened=opened) for opened in ((1.0, 0.0) if closing else (0.0, 1.0))]
-    first = photographed(faces[0], interocular_px, condition, 1, rng)
+    first = photographed(faces[0], interocular_px, condition, 1, rng, method.scale)
     shape = (first.sharp.shape[1], first.sharp.shape[0])
     sharp = [resized(face.image, first.factor, shape, first.shift) for face in faces]
 
     def taken(moved: bool, count: int) -> list[NDArray[np.uint8]]:
-        return [photograph(sharp[moved], CONDITIONS[condition], rng) for _ in range(count)]
+        return [photograph(sharp[moved], CONDITIONS[condition], rng, method.scale) for _ in range(count)]
 
     # Noise that two of them shared would count as a ghost, or as a larger step: each of the three has its own frames.
     step, again = (
@@ -73,7 +73,7 @@ def _trial(
 
 
 def _enhanced(method: Method, scene: Scene, taken: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """What a tracker sees of the newest of the frames taken, oldest first; float64 (2H, 2W, 3)."""
+    """What a tracker sees of the newest of the frames taken, oldest first; float64 (H * scale, W * scale, 3)."""
     stack = np.stack(taken[-method.frames :][::-1])
     (view,) = method.views([replace(scene, moving=stack, still=stack)])
     return view.image.astype(np.float64)

@@ -14,8 +14,6 @@ from train.errors import DataError
 
 Batch = NDArray[np.uint8]
 PEERS = ("FSRCNN", "ESPCN")
-SCALE = 2
-"""Of the truth that methods are measured against."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,8 +22,10 @@ class Method:
 
     name: str
     enhance: Callable[[Batch], Batch] | None
-    """uint8 (N, H, W, 3 * frames) to (N, 2H, 2W, 3), BGR; None: the raw patch."""
+    """uint8 (N, H, W, 3 * frames) to (N, H * scale, W * scale, 3), BGR; None: the raw patch."""
     frames: int = 1
+    scale: int = 2
+    """Of the truth that it is measured against, and of what enhance gives."""
 
     def views(self, scenes: list[Scene], *, still: bool = False) -> list[View]:
         """What a tracker sees of each scene. Windows of one size are enhanced as one batch."""
@@ -41,11 +41,16 @@ class Method:
 
 
 def plain_methods() -> list[Method]:
-    """The raw patch and OpenCV's interpolations."""
+    """The raw patch and OpenCV's interpolations, by 2."""
     interpolations = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
     return [Method(name="none", enhance=None)] + [
-        Method(name=name, enhance=_interpolation(how)) for name, how in interpolations.items()
+        Method(name=name, enhance=_interpolation(how, 2)) for name, how in interpolations.items()
     ]
+
+
+def bicubic_method(scale: int) -> Method:
+    """OpenCV's bicubic interpolation: what every network must beat."""
+    return Method(name="bicubic", enhance=_interpolation(cv2.INTER_CUBIC, scale), scale=scale)
 
 
 def peer_methods(folder: Path) -> list[Method]:
@@ -54,17 +59,13 @@ def peer_methods(folder: Path) -> list[Method]:
 
 
 def engine_method(engine: Engine, name: str) -> Method:
-    """An engine under a name. Raises ValueError unless it enlarges by 2."""
-    if engine.scale != SCALE:
-        raise ValueError(
-            f"{name}: expected a tier of scale {SCALE}, got {engine.scale}; the benchmark's truth is of that"
-        )
-    return Method(name=name, enhance=engine, frames=engine.frames)
+    """An engine under a name."""
+    return Method(name=name, enhance=engine, frames=engine.frames, scale=engine.scale)
 
 
-def _interpolation(how: int) -> Callable[[Batch], Batch]:
+def _interpolation(how: int, scale: int) -> Callable[[Batch], Batch]:
     def enhance(batch: Batch) -> Batch:
-        enlarged = [cv2.resize(patch, None, fx=2, fy=2, interpolation=how) for patch in batch]
+        enlarged = [cv2.resize(patch, None, fx=scale, fy=scale, interpolation=how) for patch in batch]
         return np.asarray(enlarged, np.uint8)
 
     return enhance

@@ -29,7 +29,7 @@ def lag_after_jump(
     for trial in range(trials):
         rng = np.random.default_rng([17, trial])
         direction = np.array([(1, 0), (-1, 0), (0.9, 0.3), (-0.9, -0.3)][trial % 4]) * JUMP
-        moments = _jump(interocular_px, condition, direction, method.frames, rng)
+        moments = _jump(interocular_px, condition, direction, method.frames, method.scale, rng)
         for way in (method, reference):
             views = way.views(moments)
             seen = np.stack([pupils.read(view).mean(axis=0) for view in views])
@@ -38,15 +38,20 @@ def lag_after_jump(
 
 
 def _jump(
-    interocular_px: float, condition: str, jump: NDArray[np.float64], frames: int, rng: np.random.Generator
+    interocular_px: float,
+    condition: str,
+    jump: NDArray[np.float64],
+    frames: int,
+    scale: int,
+    rng: np.random.Generator,
 ) -> list[Scene]:
     """The last moment before the jump and three after it; all in the coordinates of the face before it."""
     look = Appearance(iris=(0.2, 0.27, 0.36), pupil_share=float(rng.uniform(0.35, 0.5)))
     before = drawn_face(look, (-jump[0] / 2, -jump[1] / 2))
     after = drawn_face(look, (jump[0] / 2, jump[1] / 2))
-    first = photographed(before, interocular_px, condition, 1, rng)
+    first = photographed(before, interocular_px, condition, 1, rng, scale)
     size = (first.sharp.shape[1], first.sharp.shape[0])
     sharp = [resized(face.image, first.factor, size, first.shift) for face in (before, after)]
-    taken = [photograph(sharp[t >= frames], CONDITIONS[condition], rng) for t in range(frames + 3)]
+    taken = [photograph(sharp[t >= frames], CONDITIONS[condition], rng, scale) for t in range(frames + 3)]
     stacks = [np.stack(taken[t : t + frames][::-1]) for t in range(4)]
     return [replace(first, moving=stack, still=stack) for stack in stacks]

@@ -35,11 +35,11 @@ class View:
         """Where points of the face (..., 2) lie in this picture."""
         scene = self.scene
         sharp = (points + 0.5) * scene.factor - 0.5 + np.asarray(scene.shift)
-        return np.asarray((sharp + 0.5) * self.scale / 2 - 0.5)
+        return np.asarray((sharp + 0.5) * self.scale / scene.scale - 0.5)
 
     @property
     def interocular_px(self) -> float:
-        return self.scene.face.interocular_px * self.scene.factor * self.scale / 2
+        return self.scene.face.interocular_px * self.scene.factor * self.scale / self.scene.scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,21 +48,23 @@ class Scene:
 
     face: LabelledFace
     factor: float
-    """Pixels of the sharp x2 picture for one pixel of the face."""
+    """Pixels of the sharp picture for one pixel of the face."""
     shift: tuple[float, float]
     """Of the face in the sharp picture, in its pixels."""
     sharp: NDArray[np.uint8]
-    """uint8 (2h, 2w, 3): the undegraded face at twice the camera's resolution."""
+    """uint8 (h * scale, w * scale, 3): the undegraded face."""
     moving: NDArray[np.uint8]
     """uint8 (T, h, w, 3): the camera's frames, newest first, of a face that walks by WALK_PX a frame."""
     still: NDArray[np.uint8]
     """uint8 (T, h, w, 3): the same newest frame after frames of a face that did not move."""
     windows: tuple[Window, Window]
     """Of each eye; one may reach outside the frame."""
+    scale: int = 2
+    """Of the sharp picture against the camera's."""
 
     def truth(self) -> View:
         """The sharp picture."""
-        return View(image=self.sharp, scale=2.0, scene=self)
+        return View(image=self.sharp, scale=self.scale, scene=self)
 
     def raw(self) -> View:
         """The newest frame as the camera gave it."""
@@ -73,38 +75,44 @@ class Scene:
         return np.stack([cut((self.still if still else self.moving)[:frames], window) for window in self.windows])
 
     def enhanced(self, patches: NDArray[np.uint8]) -> View:
-        """Enhanced eyes, uint8 (2, 2h, 2w, 3), in their places on the bicubic x2 of the frame."""
-        frame = self.moving[0]
-        image = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        """Enhanced eyes, uint8 (2, h * scale, w * scale, 3), in their places on the frame enlarged by bicubic."""
+        frame, scale = self.moving[0], self.scale
+        image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         # Windows of a small face overlap: each eye keeps its side.
         middle = (self.windows[0][0] + self.windows[1][0] + self.windows[0][2]) // 2
         sides = ((0, middle), (middle, frame.shape[1]))
         for (x, y, width, height), patch, side in zip(self.windows, patches, sides, strict=True):
             left, top = max(x, side[0]), max(y, 0)
             right, bottom = min(x + width, side[1]), min(y + height, frame.shape[0])
-            image[2 * top : 2 * bottom, 2 * left : 2 * right] = patch[
-                2 * (top - y) : 2 * (bottom - y), 2 * (left - x) : 2 * (right - x)
+            image[scale * top : scale * bottom, scale * left : scale * right] = patch[
+                scale * (top - y) : scale * (bottom - y), scale * (left - x) : scale * (right - x)
             ]
-        return View(image=np.asarray(image, np.uint8), scale=2.0, scene=self)
+        return View(image=np.asarray(image, np.uint8), scale=scale, scene=self)
 
 
 def photographed(
-    face: LabelledFace, interocular_px: float, condition: str, frames: int, rng: np.random.Generator
+    face: LabelledFace,
+    interocular_px: float,
+    condition: str,
+    frames: int,
+    rng: np.random.Generator,
+    scale: int = 2,
 ) -> Scene:
     """Photograph a face at a random sub-pixel shift.
 
     interocular_px: in the camera's pixels. condition: a key of CONDITIONS. frames: T, how many are taken.
+    scale: of the truth against the camera's pixels.
     """
-    factor = 2 * interocular_px / face.interocular_px
-    height, width = (int(side * factor) // 2 * 2 for side in face.image.shape[:2])
-    shift = rng.uniform(-1, 1, 2)
+    factor = scale * interocular_px / face.interocular_px
+    height, width = (int(side * factor) // scale * scale for side in face.image.shape[:2])
+    shift = rng.uniform(-scale / 2, scale / 2, 2)
     sharp = resized(face.image, factor, (width, height), _pair(shift))
-    newest = photograph(sharp, CONDITIONS[condition], rng)
+    newest = photograph(sharp, CONDITIONS[condition], rng, scale)
     moving, still = [newest], [newest]
-    for offset in random_walk(frames, 2 * WALK_PX, rng)[1:]:
+    for offset in random_walk(frames, scale * WALK_PX, rng)[1:]:
         older = resized(face.image, factor, (width, height), _pair(shift + offset))
-        moving.append(photograph(older, CONDITIONS[condition], rng))
-        still.append(photograph(sharp, CONDITIONS[condition], rng))
+        moving.append(photograph(older, CONDITIONS[condition], rng, scale))
+        still.append(photograph(sharp, CONDITIONS[condition], rng, scale))
     return Scene(
         face=face,
         factor=factor,
@@ -112,7 +120,8 @@ def photographed(
         sharp=sharp,
         moving=np.stack(moving),
         still=np.stack(still),
-        windows=eye_windows((face.corners + 0.5) * factor / 2 - 0.5 + shift / 2),
+        windows=eye_windows((face.corners + 0.5) * factor / scale - 0.5 + shift / scale),
+        scale=scale,
     )
 
 

@@ -8,16 +8,22 @@ import numpy as np
 from train.benefit.faces import LabelledFace
 from train.benefit.method import Method
 from train.benefit.scene import Scene, photographed
-from train.benefit.study import Consumer, Key, Study
+from train.benefit.study import Consumer, Key, Study, common_scale
 from train.conditions import CONDITIONS, photograph
 
 
 def still_scenes(
-    face: LabelledFace, interocular_px: float, condition: str, count: int, frames: int, rng: np.random.Generator
+    face: LabelledFace,
+    interocular_px: float,
+    condition: str,
+    count: int,
+    frames: int,
+    rng: np.random.Generator,
+    scale: int = 2,
 ) -> list[Scene]:
     """A still face under fresh noise: `count` consecutive moments, each with its last `frames` frames, newest first."""
-    first = photographed(face, interocular_px, condition, 1, rng)
-    taken = [photograph(first.sharp, CONDITIONS[condition], rng) for _ in range(count + frames - 1)]
+    first = photographed(face, interocular_px, condition, 1, rng, scale)
+    taken = [photograph(first.sharp, CONDITIONS[condition], rng, scale) for _ in range(count + frames - 1)]
     stacks = [np.stack(taken[t : t + frames][::-1]) for t in range(count)]
     return [replace(first, moving=stack, still=stack) for stack in stacks]
 
@@ -37,11 +43,12 @@ def stand_still(
 
     faces: some of the study's, by name. count: moments of each face, with fresh noise.
     """
-    frames = max(method.frames for method in methods)
+    frames, scale = max(method.frames for method in methods), common_scale(methods)
     for condition in conditions:
         for face in faces:
             at = study.faces.index(face.name)
-            scenes = still_scenes(face, interocular_px, condition, count, frames, np.random.default_rng([seed, at]))
+            rng = np.random.default_rng([seed, at])
+            scenes = still_scenes(face, interocular_px, condition, count, frames, rng, scale)
             for method in methods:
                 views = method.views(scenes)
                 for consumer in consumers:

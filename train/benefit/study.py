@@ -82,19 +82,21 @@ def conduct(
     """Photograph every face and ask every consumer.
 
     still: ask temporal methods about faces that do not move, too. A face is left out at sizes that it would have to be
-    enlarged for. Random numbers depend on (seed, face, size, condition) alone: another method changes no number.
+    enlarged for. Random numbers depend on (seed, face, size, condition) alone: another method changes no number. Raises
+    ValueError for methods of several scales.
     """
+    scale = common_scale(methods)
     study = Study(faces=[face.name for face in faces])
     frames = max(method.frames for method in methods)
     for size in sizes_px:
-        large = [i for i, face in enumerate(faces) if face.interocular_px >= 2 * size]
+        large = [i for i, face in enumerate(faces) if face.interocular_px >= scale * size]
         for condition in conditions:
             progress(f"{condition}, {size} px, {len(large)} faces")
             if not large:
                 continue
             number = list(CONDITIONS).index(condition)
             scenes = [
-                photographed(faces[i], size, condition, frames, np.random.default_rng([seed, i, size, number]))
+                photographed(faces[i], size, condition, frames, np.random.default_rng([seed, i, size, number]), scale)
                 for i in large
             ]
             truths = [[consumer.read(scene.truth()) for scene in scenes] for consumer in consumers]
@@ -110,6 +112,15 @@ def conduct(
     return study
 
 
+def common_scale(methods: Sequence[Method]) -> int:
+    """Of all of them; raises ValueError when they have several."""
+    scales = {method.scale for method in methods}
+    if len(scales) != 1:
+        found = ", ".join(f"{method.name} x{method.scale}" for method in methods)
+        raise ValueError(f"methods: expected one scale, got {found}; measure each scale by itself")
+    return scales.pop()
+
+
 def _known_mean(readings: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the first axis without NaN; NaN where there is nothing else."""
     known = ~np.isnan(readings)
@@ -119,10 +130,14 @@ def _known_mean(readings: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def eye_scores(view: View) -> dict[str, float]:
     """PSNR and SSIM of the eyes' windows against the sharp picture, mean over both eyes."""
-    each = [scores(_piece(view.image, window), _piece(view.scene.sharp, window)) for window in view.scene.windows]
+    scene = view.scene
+    each = [
+        scores(*(_piece(picture, window, scene.scale) for picture in (view.image, scene.sharp)))
+        for window in scene.windows
+    ]
     return {name: float(np.mean([eye[name] for eye in each])) for name in each[0]}
 
 
-def _piece(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-    x, y, width, height = (2 * side for side in window)
+def _piece(image: NDArray[np.uint8], window: Window, scale: int) -> NDArray[np.uint8]:
+    x, y, width, height = (scale * side for side in window)
     return image[max(y, 0) : y + height, max(x, 0) : x + width]

@@ -3,7 +3,7 @@ import pytest
 
 from engines import DEFAULT_TIER, load_engine, shipped_tiers
 from train.benefit.blink import smear_after_blink
-from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method, plain_methods
 
 BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
 
@@ -42,6 +42,18 @@ def test_the_newest_frame_alone_smears_nothing():
 
     assert (smear.ghost == 0).all()
     assert (smear.distance == 0).all()
+
+
+def test_a_mean_that_enlarges_by_four_smears_as_much():
+    bicubic = bicubic_method(4)
+    mean2 = Method(
+        name="mean2",
+        enhance=lambda b: bicubic.enhance((b[..., :3] // 2 + b[..., 3:] // 2).astype(np.uint8)),
+        frames=2,
+        scale=4,
+    )
+
+    assert smear_after_blink(mean2, condition="clean", trials=1).ghost == pytest.approx([1 / 2, 0, 0], abs=0.02)
 
 
 @pytest.mark.parametrize("closing", [True, False], ids=["closing", "opening"])

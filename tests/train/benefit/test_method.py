@@ -3,9 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import SwinIRConfig, load_engine, save_checkpoint
-from engines.swinir import SwinIR
-from train.benefit.method import PEERS, engine_method, peer_methods, plain_methods
+from train.benefit.method import PEERS, bicubic_method, peer_methods, plain_methods
 from train.benefit.scene import photographed
 from train.benefit.study import eye_scores
 from train.benefit.synthetic import drawn_face
@@ -52,12 +50,23 @@ def test_peers_that_are_no_networks_are_a_clear_error(tmp_path):
         peer_methods(tmp_path)
 
 
-def test_an_engine_of_another_scale_is_refused(tmp_path):
-    config = SwinIRConfig(scale=4, embed_dim=8, depths=(1,), heads=2)
-    path = save_checkpoint(tmp_path / "x4", config, SwinIR(config).tensors(), {})
+@pytest.mark.parametrize("scale", [2, 4])
+def test_enhanced_eyes_lie_where_the_truth_has_them(scale):
+    scene = photographed(drawn_face(), 45, "clean", 1, np.random.default_rng(0), scale)
+    view = bicubic_method(scale).views([scene])[0]
 
-    with (
-        load_engine("eager", str(path)) as engine,
-        pytest.raises(ValueError, match="expected a tier of scale 2, got 4"),
-    ):
-        engine_method(engine, "x4")
+    assert view.image.shape == scene.sharp.shape
+    assert view.interocular_px == pytest.approx(scale * 45)
+    assert np.array_equal(view.at(scene.face.pupils), scene.truth().at(scene.face.pupils))
+    for x, y in np.rint(view.at(scene.face.pupils)).astype(int):
+        assert scene.truth().image[y, x].mean() < 60
+        assert view.image[y, x].mean() < 90
+
+
+def test_enlarging_by_four_is_further_from_the_truth_than_by_two():
+    decibel = []
+    for scale in (2, 4):
+        scene = photographed(drawn_face(), 45, "clean", 1, np.random.default_rng(0), scale)
+        decibel.append(eye_scores(bicubic_method(scale).views([scene])[0])["psnr_rgb"])
+
+    assert decibel[1] < decibel[0] - 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engines import DEFAULT_TIER, load_engine, shipped_tiers
-from train.benefit.method import Method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method, plain_methods
 from train.benefit.saccade import lag_after_jump
 
 BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
@@ -18,6 +18,15 @@ def test_a_blind_mean_of_three_frames_lags_behind_a_jump_and_then_arrives():
 
     assert lag[0] > 0.3
     assert abs(lag[2]) < 0.02
+
+
+def test_a_jump_is_seen_at_four_times_the_size_too():
+    bicubic = bicubic_method(4)
+    oldest = Method(name="oldest", enhance=lambda b: bicubic.enhance(b[..., -3:]), frames=2, scale=4)
+
+    lag = lag_after_jump(oldest, bicubic, condition="clean", trials=1)
+
+    assert lag == pytest.approx([1, 0, 0], abs=0.02)
 
 
 def test_the_newest_frame_alone_has_no_lag():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from train.benefit.iris import Irises
-from train.benefit.method import Method, plain_methods
+from train.benefit.method import Method, bicubic_method, plain_methods
 from train.benefit.pupil import GradientPupils
 from train.benefit.steadiness import stand_still, still_scenes
 from train.benefit.study import Key, Study, conduct
@@ -63,6 +63,23 @@ def test_numbers_do_not_depend_on_the_other_methods():
     assert np.array_equal(alone.values[key], beside.values[key])
     for motion in ("walk", "still"):
         assert np.array_equal(beside.values[key._replace(method="stacked", motion=motion)], alone.values[key])
+
+
+def test_methods_of_two_scales_have_no_common_truth():
+    with pytest.raises(ValueError, match=r"expected one scale, got none x2, .*bicubic x4"):
+        conduct([drawn_face()], [*plain_methods(), bicubic_method(4)], [Irises()])
+
+
+def test_a_face_must_be_as_large_as_the_scale_asks():
+    measured = {
+        scale: {
+            key.interocular_px
+            for key in conduct([drawn_face()], [bicubic_method(scale)], [Irises()], conditions=["clean"]).values
+        }
+        for scale in (2, 4)
+    }
+
+    assert measured == {2: {30, 45, 60, 80}, 4: {30, 45}}
 
 
 def test_faces_that_are_too_small_are_left_out():
