@@ -216,7 +216,11 @@ def judge_half(checkpoint: Checkpoint, faces: Sequence[LabelledFace]) -> Finding
 def gaze_bias(study: Study, method: Method) -> list[dict[str, Any]]:
     """Beside the rule: how sure the gaze's bias is, where the rule looks."""
     return [
-        {"where": f"{key.condition}, {key.interocular_px} px", **bias(study, key)}
+        {
+            "where": f"{key.condition}, {key.interocular_px} px",
+            "faces": int((~np.isnan(study.values[key])).sum()),
+            **bias(study, key),
+        }
         for key in study.values
         if (key.quantity, key.method, key.motion) == ("gaze_drift_deg", method.name, "walk")
         and key.interocular_px >= BIAS_FROM_PX
@@ -261,7 +265,7 @@ def _worst(beside: dict[str, list[dict[str, Any]]]) -> list[str]:
         row = max(beside["gaze_bias"], key=lambda row: row["bias_deg"])
         axes = zip("xy", row["bias_xy_deg"], row["bias_xy_ci95"], strict=True)
         parts = [f"{axis} {mean:.2f} ({low:.2f} to {high:.2f})" for axis, mean, (low, high) in axes]
-        lines.append(f"gaze bias, degrees: {', '.join(parts)}: {row['where']}")
+        lines.append(f"gaze bias, degrees: {', '.join(parts)}: {row['where']}, {row['faces']} faces")
     if beside["blink"]:
         row = max(beside["blink"], key=lambda row: max(row["ghost"]))
         lines.append(f"ghost of the eye before a blink: {max(row['ghost']):.1%}: {row['where']}")

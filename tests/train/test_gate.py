@@ -255,7 +255,7 @@ def test_an_unknown_checkpoint_is_an_error():
 
 def test_verdict_reads_well():
     findings = judge(study_of(ours=1.5, theirs=1.0), "ours")
-    biased = {"bias_xy_deg": [0.2, -0.1], "bias_xy_ci95": [[0.1, 0.3], [-0.3, 0.1]]}
+    biased = {"faces": 2, "bias_xy_deg": [0.2, -0.1], "bias_xy_ci95": [[0.1, 0.3], [-0.3, 0.1]]}
     beside = {
         "gaze_bias": [
             {"where": "webcam, 45 px", "bias_deg": 0.1} | biased,
@@ -269,7 +269,7 @@ def test_verdict_reads_well():
     assert text.startswith("FAILED: 1 rules, 2 faces")
     assert "gaze_drift_deg no worse than bicubic: webcam, walk" in text
     assert "skipped  gaze: no networks" in text
-    assert "x 0.20 (0.10 to 0.30), y -0.10 (-0.30 to 0.10): dark, 45 px" in text
+    assert "x 0.20 (0.10 to 0.30), y -0.10 (-0.30 to 0.10): dark, 45 px, 2 faces" in text
     assert "3.4%: dark, lid closing" in text
 
 
@@ -287,6 +287,7 @@ def test_the_bias_comes_with_an_interval_where_the_rule_looks():
     (row,) = gaze_bias(study, Method(name="ours", enhance=None))
 
     assert row["where"] == "dark, 45 px"
+    assert row["faces"] == 4
     assert row["bias_xy_deg"] == [0.2, 0]
     (low_x, high_x), (low_y, high_y) = row["bias_xy_ci95"]
     assert (low_x, high_x) == (0.2, 0.2)
