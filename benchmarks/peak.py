@@ -35,6 +35,9 @@ float burn(long rounds) {
 long operations(long rounds) { return rounds * 12 * WIDTH * 2; }
 """
 
+RUNS = 100
+"""Of some milliseconds each: enough that all threads have once had a core each to themselves."""
+
 
 def peak_gflops(threads: int) -> tuple[float, str]:
     """The best of several short runs on all threads, in 10^9 operations a second, and how it was measured."""
@@ -51,8 +54,8 @@ def peak_gflops(threads: int) -> tuple[float, str]:
         burn = ctypes.CDLL(str(library))
     burn.burn.restype, burn.operations.restype = ctypes.c_float, ctypes.c_long
     rounds = ctypes.c_long(2_000_000)
-    best_s = min(_together(threads, lambda: burn.burn(rounds)) for _ in range(9))
-    return threads * burn.operations(rounds) / best_s / 1e9, "fused multiply-adds in registers, best of 9"
+    best_s = min(_together(threads, lambda: burn.burn(rounds)) for _ in range(RUNS))
+    return threads * burn.operations(rounds) / best_s / 1e9, f"fused multiply-adds in registers, best of {RUNS}"
 
 
 def _together(threads: int, work: object) -> float:
@@ -69,7 +72,7 @@ def _together(threads: int, work: object) -> float:
 def _matrix_products() -> float:
     a = np.ones((1024, 1024), np.float32)
     best_s = float("inf")
-    for _ in range(9):
+    for _ in range(RUNS):
         started = perf_counter()
         a @ a
         best_s = min(best_s, perf_counter() - started)
