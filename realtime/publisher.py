@@ -1,15 +1,14 @@
 """Sends messages to whoever listens: a ZeroMQ PUB socket that never waits for anyone.
 
 ZeroMQ keeps a few messages for each subscriber and drops later ones for him alone while his queue is full, so
-that a stalled subscriber costs no time and little memory. Many who stall one after the other hold different messages,
-which adds up; so on loopback one who has not taken a byte for a second is cut off, and his messages are let go. His own
-libzmq connects again as soon as he goes on. Over ipc and from other hosts he keeps up to six messages here: ZeroMQ's
-heartbeats do not see him, for they wait behind the message that he does not take.
+that a stalled subscriber costs no time. On Linux one who has not taken a byte for a second is hung up, and his messages
+are let go (connections.py); his own libzmq connects again as soon as he goes on.
 """
 
 import ipaddress
 import logging
 import secrets
+import sys
 import time
 from contextlib import ExitStack
 from types import TracebackType
@@ -24,9 +23,11 @@ from realtime.gate import Gate
 from realtime.keys import ServerKeys, load_server_keys
 from realtime.libzmq import check_libzmq
 
+if sys.platform == "linux":
+    from realtime.connections import Connections
+
 _QUEUE: Final = 4  # eyes, face and status come at once; libzmq learns of room only after every second message
 _HANDSHAKE_MS: Final = 5000
-_PATIENCE_MS: Final = 1000
 _REBIND_S: Final = 5.0
 _LONGEST_FROM_SUBSCRIBER: Final = 4096  # bytes: a subscription or a step of the handshake
 _log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Publisher:
         self._stack = ExitStack()
         self._context: zmq.Context[zmq.Socket[bytes]]
         self._socket: zmq.Socket[bytes] | None = None
+        self._connections: Connections | None = None
         self._keys: ServerKeys | None = None
         self._gate: Gate | None = None
         self._rebind_until_s: float | None = None
@@ -73,9 +75,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._unbind()
         self._stack.close()
 
     @property
@@ -104,6 +104,8 @@ class Publisher:
 
     def _post(self, message: bytes | bytearray) -> None:
         assert self._socket is not None
+        if self._connections is not None:
+            self._connections.look()
         try:
             self._socket.send(message, zmq.NOBLOCK)
         except zmq.ZMQError as err:
@@ -117,6 +119,7 @@ class Publisher:
 
     def _bind(self) -> None:
         socket = self._context.socket(zmq.PUB)
+        connections = Connections(self._context, socket) if sys.platform == "linux" else None
         try:
             socket.linger = 0
             socket.sndhwm = self._queue
@@ -124,9 +127,6 @@ class Publisher:
             socket.maxmsgsize = _LONGEST_FROM_SUBSCRIBER  # or a stranger's claim of 4 GiB is read before it is known
             socket.tcp_keepalive = 1  # lets go of subscribers whose host vanished
             socket.ipv6 = "[" in self.endpoint
-            if _is_on_loopback(self.endpoint):
-                # Not for others: after a longer fault of the network they would wait on a connection that is gone.
-                socket.setsockopt(zmq.TCP_MAXRT, _PATIENCE_MS)
             if self._keys is not None:
                 socket.curve_server = True
                 socket.curve_secretkey = self._keys.secret
@@ -134,16 +134,23 @@ class Publisher:
             socket.bind(self.endpoint)
         except zmq.ZMQError:
             socket.close()
+            if connections is not None:
+                connections.close()
             raise
-        self._socket = socket
+        self._socket, self._connections = socket, connections
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+
+    def _unbind(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._connections is not None:
+            self._connections.close()
+        self._socket = self._connections = None
 
     def _disconnect_everyone(self) -> None:
         # libzmq cannot end one connection: all end, and those still on the list come back by themselves.
         _log.info("%s: a client was removed from the list; everyone connects again", self.endpoint)
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._unbind()
         self._rebind_until_s = time.monotonic() + _REBIND_S
 
     def _rebind(self) -> bool:
@@ -181,11 +188,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _is_on_loopback(endpoint: str) -> bool:
-    transport, _, address = endpoint.partition("://")
-    return transport == "tcp" and is_loopback(address.rpartition(":")[0])
 
 
 def _why_not_bound(endpoint: str, err: zmq.ZMQError) -> str:

@@ -1,0 +1,96 @@
+"""Who is connected to a PUB socket, and whether he takes what he is sent; whoever takes nothing is hung up. For Linux.
+
+ZeroMQ keeps a few messages for each subscriber. Those who stall at the same time hold the same ones, but those who
+stall one after the other hold different ones, for as long as they like. ZeroMQ tells nobody who stands still, and its
+heartbeats wait behind the message that he does not take. Linux does tell: a socket knows how many bytes its peer has
+yet to take. Once everyone who stalls is hung up in time, all of them together hold no more than what was sent in that
+time and one queue, however many they are. A slow reader over ipc may be taken for one who stalls, since his bytes are
+as many as there may be whenever they are looked at; he connects again, and loses no more than he would in any case.
+"""
+
+import fcntl
+import logging
+import os
+import socket
+import struct
+import termios
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import zmq
+
+PATIENCE_S: Final = 1.0
+_LOOK_S: Final = 0.2
+_FAREWELL_MS: Final = 10_000
+_EVENT: Final = struct.Struct("=Hi")  # what happened, the connection's descriptor
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Connection:
+    inode: int
+    waiting: int  # bytes that the peer had yet to take at the last look
+    since_s: float  # since when that number stands still
+
+
+class Connections:
+    """Those of one socket, made before it is bound; in the thread that sends."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", publisher: "zmq.Socket[bytes]") -> None:
+        address = f"inproc://connections-{id(self)}"
+        publisher.monitor(address, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._events = context.socket(zmq.PAIR)
+        self._events.rcvhwm = 0  # no limit: at one, ZeroMQ's own thread would wait for the next look
+        self._events.connect(address)
+        self._open: dict[int, _Connection] = {}
+        self._due_s = 0.0
+
+    def close(self) -> None:
+        """After the publisher's socket."""
+        self._events.close()
+
+    def look(self) -> None:
+        """Hang up those who have taken nothing for PATIENCE_S; most calls come before the next look is due.
+
+        Call it before a message is sent: right after, something waits for everyone.
+        """
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + _LOOK_S
+        self._read_events(now_s)
+        for number, connection in self._open.items():
+            waiting = _waiting(number)
+            if waiting == 0 or waiting != connection.waiting:
+                connection.waiting, connection.since_s = waiting, now_s
+            elif now_s - connection.since_s >= PATIENCE_S:
+                connection.since_s = now_s
+                _hang_up(number, connection.inode)
+
+    def _read_events(self, now_s: float) -> None:
+        while self._events.poll(0):
+            event, number = _EVENT.unpack(self._events.recv_multipart()[0])
+            if event == zmq.EVENT_DISCONNECTED:
+                self._open.pop(number, None)
+                continue
+            with suppress(OSError):  # gone again already
+                self._open[number] = _Connection(os.fstat(number).st_ino, 0, now_s)
+
+
+def _waiting(number: int) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0])
+    except OSError:  # closed since the events were read
+        return 0
+
+
+def _hang_up(number: int, inode: int) -> None:
+    """End the connection; ZeroMQ closes its descriptor then. The number may be another file's by now."""
+    with suppress(OSError), socket.fromfd(number, socket.AF_UNSPEC, socket.SOCK_STREAM) as duplicate:
+        if os.fstat(duplicate.fileno()).st_ino == inode:
+            _log.info("a subscriber has taken nothing for %g s and is hung up", PATIENCE_S)
+            duplicate.shutdown(socket.SHUT_RDWR)
+            # Of TCP only: the system still offers him what it holds, some megabytes, and that he was hung up.
+            duplicate.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _FAREWELL_MS)
