@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,10 +122,12 @@ def test_a_connection_within_the_machine_is_not_counted(enclosed):
 def test_daemon_and_subscriber_keep_to_themselves(enclosed, tier, engine, tmp_path):
     report = tmp_path / "report.json"
     python = f"{shlex.quote(sys.executable)} -m realtime"
-    daemon = f"{python} run --source demo --face --engine {engine} --tier {tier} --seconds 2 --report {report}"
+    daemon = f"{python} run --source demo --face --engine {engine} --tier {tier} --seconds 60 --report {report}"
     subscriber = f"{python} subscribe --count 5 --timeout-s 60"
 
-    printed, counts = enclosed("sh", "-c", f"{daemon} & daemon=$!; {subscriber} && wait $daemon")
+    terminated = 128 + signal.SIGTERM
+    ending = f"{subscriber} && kill $daemon; wait $daemon; test $? = {terminated}"
+    printed, counts = enclosed("sh", "-c", f"{daemon} & daemon=$!; {ending}")
 
     told = json.loads(report.read_text())
     assert told["faces_published"] > 0
