@@ -95,7 +95,8 @@ def _stream(config: Config, outlets: tuple[Outlet, ...], metrics: Metrics, facts
         try:
             session.stream()
         finally:
-            facts |= {"engine": engine.name, "tier": engine.tier} | session.use()
+            facts |= {"engine": engine.name, "tier": engine.tier, "passed_over": list(engine.passed_over)}
+            facts |= session.use()
 
 
 def _check_sinks(outlets: tuple[Outlet, ...]) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import groupby
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from engines import DEFAULT_TIER
+from realtime.client import Subscriber
 from realtime.config import CameraConfig, Config, EngineChoice, PublisherConfig
 from realtime.daemon import run
 from realtime.errors import CameraNotFound, RealtimeError
@@ -156,3 +159,61 @@ def test_a_signal_before_the_first_frame_ends_it_too(tmp_path):
 
     assert daemon.returncode == 130
     assert "Traceback" not in told
+
+
+HANGING = """
+import sys, threading
+
+from fakes import IdentityEngine
+
+import realtime.tiers
+from engines import ResilientEngine
+from realtime.__main__ import main
+
+
+class Hanging(IdentityEngine):
+    name = "hanging"
+    calls = 0
+
+    def _run(self, batch):
+        self.calls += 1
+        if self.calls == 40:
+            threading.Event().wait()
+        return super()._run(batch)
+
+
+realtime.tiers.load_resilient = lambda *_, **__: ResilientEngine(Hanging(), [IdentityEngine])
+sys.exit(main(sys.argv[1:]))
+"""
+"""A daemon whose engine hangs for ever in one of its calls."""
+
+
+def test_an_engine_that_hangs_is_replaced_and_the_stream_goes_on(tmp_path):
+    endpoint, report = f"ipc://{tmp_path}/eyes", tmp_path / "report.json"
+    command = [sys.executable, "-c", HANGING, "run", "--source", "demo", "--tier", "default"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    with (
+        subprocess.Popen(
+            [*command, "--bind", endpoint, "--report", str(report)], stderr=subprocess.DEVNULL, env=environment
+        ) as daemon,
+        Subscriber(endpoint, newest=False, timeout_s=40) as subscriber,
+    ):
+        messages = [subscriber.receive()]
+        while messages[-1].engine != "identity" and len(messages) < 500:
+            messages.append(subscriber.receive())
+        messages += [subscriber.receive() for _ in range(10)]
+        daemon.terminate()
+        code = daemon.wait(10)
+
+    made = [engine for engine, _ in groupby(message.engine for message in messages)]
+    assert made == ["hanging", "bicubic", "identity"]
+    first = next(message for message in messages if message.engine == "bicubic")
+    assert "engine_changed" in first.marks
+    assert 0.8e9 <= first.stamps_ns["engine"] - first.stamps_ns["engine_wait"] < 1e9
+    assert subscriber.lost == 0
+    told = json.loads(report.read_text())
+    assert code == 128 + signal.SIGTERM
+    assert told["outcome"] == "stopped"
+    assert told["threads_left"] == 1  # the one that hangs
+    assert told["by_engine"].keys() == {"hanging", "bicubic", "identity"}
+    assert told["passed_over"][-1] == "hanging (identity): failed while running: no answer within 0.8 s"
