@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeCamera, FakeCropper, FakeFaceMesh, IdentityEngine, noise
+from fakes import FakeCamera, FakeClock, FakeCropper, FakeFaceMesh, IdentityEngine, noise
 from rich.console import Console
 
 from realtime.bypass import Bypass
@@ -29,28 +29,19 @@ EVERY_FRAME = Config(camera=CameraConfig(as_fast_as_possible=True), publisher=Pu
 
 
 class SentNowhere:
-    """A publisher that keeps what it is given; delay_s: what sending takes."""
+    """A publisher that keeps what it is given."""
 
     stream = "test"
 
-    def __init__(self, delay_s=0.0):
-        self.sent, self._delay_s = [], delay_s
+    def __init__(self):
+        self.sent = []
 
     def send(self, message):
-        time.sleep(self._delay_s)
         self.sent.append(decode(message))
         return time.monotonic_ns()
 
     def messages(self, topic):
         return [m for m in self.sent if getattr(m, "topic", "status") == topic]
-
-
-def late(delay_s, function):
-    def delayed(*args, **kwargs):
-        time.sleep(delay_s)
-        return function(*args, **kwargs)
-
-    return delayed
 
 
 class SlowEngine(IdentityEngine):
@@ -61,15 +52,6 @@ class SlowEngine(IdentityEngine):
     def _run(self, batch):
         time.sleep(self._delay_s)
         return super()._run(batch)
-
-
-class LateCamera(FakeCamera):
-    """Hands over each frame only some time after its capture stamp."""
-
-    def read(self):
-        frame = super().read()
-        time.sleep(0.05)
-        return frame
 
 
 class LiveCamera(FakeCamera):
@@ -95,30 +77,53 @@ def session(config=EVERY_FRAME, *, frames=4, stop=None, **parts):
 
 
 @pytest.mark.parametrize(
-    ("stage", "parts"),
-    {
-        "capture_wait": {"camera": LateCamera([noise(seq) for seq in range(4)])},
-        "landmarks": {"face_mesh": late(0.05, FakeFaceMesh(lambda seq: EYES))},
-        "crops": {"cropper": late(0.05, FakeCropper())},
-        "engine": {"engine": SlowEngine(0.05)},
-        "encode": {"encode": late(0.05, encode)},
-        "send": {"publisher": SentNowhere(0.05)},
-    }.items(),
-    ids=lambda value: value if isinstance(value, str) else "",
+    ("stage", "part", "method"),
+    [
+        ("capture_wait", "camera", "read"),
+        ("landmarks", "face_mesh", None),
+        ("crops", "cropper", None),
+        ("engine", "engine", "_run"),
+        ("encode", "encode", None),
+        ("send", "publisher", "send"),
+    ],
+    ids=lambda value: value or "",
 )
-def test_a_delay_is_found_in_the_stage_that_it_was_put_in(stage, parts):
+def test_a_delay_is_found_in_the_stage_that_it_was_put_in(stage, part, method, monkeypatch):
+    clock = FakeClock()
+    for module in ("pipeline", "session"):
+        monkeypatch.setattr(f"realtime.{module}.monotonic_ns", lambda: round(clock() * 1e9))
+
+    def late(function):
+        def delayed(*args, **kwargs):
+            result = function(*args, **kwargs)
+            clock.sleep(0.05)
+            return result
+
+        return delayed
+
+    parts = {
+        "camera": FakeCamera([noise(seq) for seq in range(4)], clock=clock, period_s=0),
+        "face_mesh": FakeFaceMesh(lambda seq: EYES),
+        "cropper": FakeCropper(),
+        "engine": IdentityEngine(),
+        "encode": encode,
+        "publisher": SentNowhere(),
+    }
+    if method is None:
+        parts[part] = late(parts[part])
+    else:
+        setattr(parts[part], method, late(getattr(parts[part], method)))
     run = session(**parts)
 
     run.stream()
 
-    for name, durations in run.metrics.stages.items():
-        if name == stage:
-            assert 50 <= durations.summary_ms()["p50"] < 100
-        else:
-            assert durations.summary_ms()["p50"] < 25
-    assert 50 <= run.metrics.latency.summary_ms()["p50"] < 125
-    told = [run.status(), *(message.values for message in run._parts.publisher.messages("status"))]
-    assert max(values["stages_ms"][stage]["p50"] or 0.0 for values in told) >= 50
+    delay_ms = pytest.approx(50, rel=0.01)
+    p50_ms = {name: durations.summary_ms()["p50"] for name, durations in run.metrics.stages.items()}
+    assert p50_ms.pop(stage) == delay_ms
+    assert max(p50_ms.values()) < 0.01
+    assert run.metrics.latency.summary_ms()["p50"] == delay_ms
+    told = [run.status(), *(message.values for message in parts["publisher"].messages("status"))]
+    assert max(values["stages_ms"][stage]["p50"] or 0.0 for values in told) == delay_ms
 
 
 def test_a_frame_that_waits_for_the_engine_says_so():
