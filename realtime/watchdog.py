@@ -64,10 +64,10 @@ class CameraWatch:
         self._is_open = True
         self._mode = (camera.width, camera.height)
         self._state: State = "ok"
-        self._saying = threading.Lock()  # the reader says what it sees, and whoever asks for the state that it hangs
+        self._saying = threading.RLock()  # the reader says what it sees, and whoever asks for the state that it hangs
         self._delay_s = FIRST_DELAY_S
         self._passed_at: float | None = None  # when a frame was last passed on
-        self._seen_at: float | None = None  # when a frame last came, or was first waited for
+        self._reading_since: float | None = None  # None: no read is under way
         self._next_seq = self._gaps = 0
         self._resample: NDArray[np.uint8] | None = None
         self._begin()
@@ -93,29 +93,32 @@ class CameraWatch:
     @property
     def state(self) -> State:
         """What the camera does now; also true while a read hangs, which is then said here: the reader cannot."""
-        silent = self._seen_at is not None and self._clock() - self._seen_at > SILENCE_S
-        if silent and self._state not in ("frozen", "unsteady") and not self._stopped.is_set():
-            self._say("lost", f"no frame for {SILENCE_S:g} s")
-        return self._state
+        with self._saying:  # a frame that comes meanwhile has the last word
+            since = self._reading_since
+            silent = since is not None and self._clock() - since > SILENCE_S
+            if silent and self._state not in ("frozen", "unsteady") and not self._stopped.is_set():
+                self._say("lost", f"no frame for {SILENCE_S:g} s")
+            return self._state
 
     def read(self) -> Frame | None:
         """The next good frame, however long that takes; None after stop(), or at the camera's own end."""
-        if self._seen_at is None:
+        if self._passed_at is None:
             # The daemon may load other things between opening and reading: no fault of the camera's.
             self._begin()
-            self._seen_at = self._clock()
         while not self._stopped.is_set():
             if not self._is_open and not self._reopened():
                 continue
+            self._reading_since = self._clock()
             try:
                 frame = self._camera.read()
             except CameraError as error:
                 self._give_up("lost", str(error))
                 continue
+            finally:
+                self._reading_since = None
             if frame is None:
                 return None
-            self._seen_at = self._clock()
-            if self._is_good(frame, self._seen_at):
+            if self._is_good(frame, self._clock()):
                 return self._passed_on(frame)
         return None
 
