@@ -169,22 +169,21 @@ def test_a_frame_that_comes_while_the_state_is_asked_for_has_the_last_word():
         started.set()
         released.wait(5)
 
-    def now():
-        """The time, given only once the frame has come; or would have, did nothing hold it up."""
-        seconds = clock()
-        if threading.current_thread() is not reader:
-            released.set()
-            reader.join(0.5)
-        return seconds
+    class Late(threading.Event):
+        """Whoever asks is answered only once the frame has come; or would have, did nothing hold it up."""
 
-    camera.meanwhile = hang
-    watch._clock = now
+        def is_set(self):
+            if threading.current_thread() is not reader:
+                released.set()
+                reader.join(0.5)
+            return super().is_set()
+
+    camera.meanwhile, watch._stopped = hang, Late()
     reader.start()
     started.wait(5)
     clock.sleep(1)
     watch.state  # noqa: B018
     reader.join(5)
-    watch._clock = clock
 
     assert watch.state == "slow"  # one frame in a second
 
