@@ -8,8 +8,9 @@ The daemon runs in a process of its own; this one subscribes to every message, a
 - frames that the daemon dropped because a newer one was there, and messages that were lost on the way.
 
 At the end it judges: the memory's slope after the warm-up, descriptors and threads from then on, the p99 at the end
-against the one at the beginning, and lost messages; the exit code is 1 when one of them is bad. A run shorter than half
-an hour is too short to be judged, and says so. The document is written every minute, so that a run that is cut short
+against the one at the beginning, and lost messages; the exit code is 1 when one of them is bad. Half an hour is
+the least that tells of memory and p99: a shorter run says that there is no verdict, but what it lost or leaked is bad
+all the same, and otherwise its exit code is 0. The document is written every minute, so that a run that is cut short
 keeps what it had; the last line is that JSON document.
 """
 
@@ -37,7 +38,7 @@ from realtime.signals import stopping
 START_S = 60.0
 LOOK_S = 1.0
 ENOUGH_MINUTES = 30.0
-"""A run has to last this long to be judged."""
+"""A run has to last this long for its memory and p99 to be judged."""
 WARM_UP_MINUTES = 10.0
 COMPARED_MINUTES = 10.0
 SLOPE_MB_PER_HOUR = 1.0
@@ -216,14 +217,20 @@ def verdict(rows: list[dict[str, Any]], latencies: list[list[float]]) -> dict[st
         "lost": lost == 0,
         **{name: max(values) - min(values) <= SPREAD for name, values in counts.items()},
     }
-    words = {name: "good" if good[name] else "BAD" for name in good}
-    if not long_enough:
-        words = dict.fromkeys(good, f"no verdict in less than {ENOUGH_MINUTES:g} minutes")
+    judged = good if long_enough else {name: well for name, well in good.items() if name not in ("memory", "p99")}
+    words = {name: ("good" if good[name] else "BAD") if name in judged else "not judged" for name in good}
+    all_good = all(judged.values())
+    summary = "good" if all_good else "BAD"
+    if all_good and not long_enough:
+        summary = (
+            f"none; what can be judged in {minutes[-1]:.1f} minutes is good, but memory and p99 take "
+            f"{ENOUGH_MINUTES:g} minutes"
+        )
 
     return {
         "minutes": round(float(minutes[-1]), 2),
         "long_enough": long_enough,
-        "good": all(good.values()) if long_enough else None,
+        "good": None if all_good and not long_enough else all_good,
         "slope_mb_per_hour": number(slope),
         "p99_first_ms": number(p99[0]),
         "p99_last_ms": number(p99[1]),
@@ -241,12 +248,13 @@ def verdict(rows: list[dict[str, Any]], latencies: list[list[float]]) -> dict[st
                 f"{words[name]}"
                 for name, values in counts.items()
             ),
+            f"verdict: {summary}",
         ],
     }
 
 
 def exit_code(document: dict[str, Any]) -> int:
-    """1 when the run was judged and is bad, or nothing was measured."""
+    """1 when something that was judged is bad, or nothing was measured."""
     return int(document["verdict"].get("good", False) is False)
 
 

@@ -30,7 +30,7 @@ def test_a_steady_run_is_good():
     assert told["slope_mb_per_hour"] == pytest.approx(0, abs=0.01)  # what it grew by in the warm-up is left out
     assert told["p99_ratio"] == pytest.approx(1, abs=0.05)
     assert exit_code({"verdict": told}) == 0
-    assert len(told["lines"]) == 5
+    assert len(told["lines"]) == 6
     assert all("good" in line for line in told["lines"])
 
 
@@ -43,7 +43,7 @@ def test_a_run_that_grows_slows_down_loses_or_leaks_is_bad(trouble, line):
     told = verdict(*run(60, **trouble))
 
     assert exit_code({"verdict": told}) == 1
-    assert [index for index, words in enumerate(told["lines"]) if "BAD" in words] == [line]
+    assert [index for index, words in enumerate(told["lines"]) if "BAD" in words] == [line, 5]
 
 
 def test_the_slope_is_in_megabytes_an_hour():
@@ -66,12 +66,25 @@ def test_memory_that_grows_in_steps_is_growth():
     assert verdict(rows, latencies)["slope_mb_per_hour"] > 4
 
 
-def test_a_short_run_is_not_judged():
-    told = verdict(*run(5, growth_mb=100.0))
+def test_a_short_run_says_that_there_is_no_verdict():
+    told = verdict(*run(20, growth_mb=100.0, slower=2.0))
 
-    assert not told["long_enough"]
+    assert (told["long_enough"], told["good"]) == (False, None)
     assert exit_code({"verdict": told}) == 0
-    assert all("no verdict" in line for line in told["lines"])
+    assert ["not judged" in line for line in told["lines"]] == [True, True, False, False, False, False]
+    assert told["lines"][-1].startswith("verdict: none; ")
+    assert "memory and p99 take 30 minutes" in told["lines"][-1]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "line"), [({"lost": 1}, 2), ({"descriptors": 60}, 3), ({"threads": 60}, 4)], ids=lambda v: str(v)
+)
+def test_a_short_run_that_loses_or_leaks_is_bad(trouble, line):
+    told = verdict(*run(20, **trouble))
+
+    assert told["good"] is False
+    assert exit_code({"verdict": told}) == 1
+    assert [index for index, words in enumerate(told["lines"]) if "BAD" in words] == [line, 5]
 
 
 def test_a_run_that_measured_nothing_is_bad():
