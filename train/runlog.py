@@ -1,9 +1,11 @@
 """The log of a run: console, log.jsonl, TensorBoard, curves and sample sheets, all in the run's folder."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +50,7 @@ class RunLog:
             self._progress = opened.enter_context(Progress(*columns, disable=not self._plain.is_terminal))
             self._bar = self._progress.add_task("", total=self.config.steps, completed=self.start)
             self.config.out.mkdir(parents=True, exist_ok=True)
+            _drop_half_a_line(self.config.out / "log.jsonl")
             self._file = opened.enter_context((self.config.out / "log.jsonl").open("a"))
             self._board = _board(self.config, self.start)
             if self._board:
@@ -131,6 +134,12 @@ class RunLog:
                 f"{self.config.out}: cannot write the log: {err.strerror or err}; free some space and go on, or choose "
                 "another --out"
             ) from err
+
+
+def _drop_half_a_line(path: Path) -> None:
+    """What a full disk left of the last line, or the next one would be joined to it."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def _board(config: TrainConfig, start: int) -> Board | None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,19 @@ def test_full_disk_is_one_error(config, disk_of, size):
         opened(config) as log,
     ):
         log.step(1, 1e-4, TERMS, 0.1)
+
+
+def test_a_resumed_run_begins_a_line_of_its_own_after_one_that_a_full_disk_cut_off(config):
+    lines = config.out / "log.jsonl"
+    with opened(config) as log:
+        log.step(1, 1e-4, TERMS, 0.1)
+    with lines.open("a") as cut_off:
+        cut_off.write('{"step": 2, "epo')
+
+    with opened(config, start=1) as log:
+        log.step(2, 1e-4, TERMS, 0.1)
+
+    assert [json.loads(line)["step"] for line in lines.read_text().splitlines()] == [1, 2]
 
 
 def test_disk_that_fills_up_with_tensorboard_s_log_is_one_error_and_leaves_the_lines(config, disk_of):
