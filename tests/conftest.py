@@ -1,8 +1,9 @@
-"""What every test is held to: no ERROR log that it did not ask for, and no thread left behind."""
+"""What every test is held to: no ERROR log that it did not ask for, and no thread left behind. And a full disk."""
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic, sleep
 
 import pytest
@@ -49,3 +50,23 @@ def _no_thread_left() -> Iterator[None]:
 
 def _left(before: set[threading.Thread]) -> list[str]:
     return [t.name for t in threading.enumerate() if t not in before and t.is_alive()]
+
+
+@pytest.fixture
+def disk_of() -> Callable[[int], AbstractContextManager[None]]:
+    """Call it with a number of bytes; no file can grow beyond that within the block, as on a full disk.
+
+    A process that is started in the block keeps that limit.
+    """
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited

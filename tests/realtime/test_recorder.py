@@ -17,8 +17,6 @@ from realtime.recorder import Recorder
 from realtime.recording import Recording, row
 from realtime.wire import decode, encode, stamp
 
-resource = pytest.importorskip("resource")
-
 # Records 64x48 eyes as fast as it can, and says how many after each.
 ENDLESS = """
 import sys
@@ -138,14 +136,13 @@ def test_a_file_cut_off_at_any_byte_reads_up_to_the_cut(tmp_path, name):
         assert count == (1 if size >= first else 0)
 
 
-def test_a_full_disk_ends_the_recording_with_a_reason_and_leaves_it_readable(tmp_path):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # of every file: the nearest thing to a full disk
-    try:
-        with Recorder(tmp_path) as recorder, pytest.raises(RecordingError, match="readable; free space or choose"):
-            collections.deque(map(recorder.write, map(a_message, itertools.count())))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_a_full_disk_ends_the_recording_with_a_reason_and_leaves_it_readable(tmp_path, disk_of):
+    with (
+        disk_of(10_000),
+        Recorder(tmp_path) as recorder,
+        pytest.raises(RecordingError, match="readable; free space or choose"),
+    ):
+        collections.deque(map(recorder.write, map(a_message, itertools.count())))
 
     recording = Recording(tmp_path)
     rows = list(recording.rows())

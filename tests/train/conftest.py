@@ -1,9 +1,7 @@
 """Faces to train and test on, made from scikit-image's astronaut; and the smallest configuration that trains."""
 
 import json
-import resource
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,19 +96,3 @@ def tiny(faces_dir: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         return replace(config, **fields)
 
     return make
-
-
-@pytest.fixture
-def disk_of() -> Callable[[int], AbstractContextManager[None]]:
-    """Call it with a number of bytes; no file can grow beyond that within the block, as on a full disk."""
-
-    @contextmanager
-    def limited(size: int) -> Iterator[None]:
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    return limited

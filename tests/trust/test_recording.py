@@ -14,26 +14,16 @@ from realtime.recording import Recording
 from realtime.sinks import SINKS
 from realtime.sinks.record import RecordOptions
 
-resource = pytest.importorskip("resource")
-
-SMALL = 2_000_000
-"""Bytes that any file may have: the nearest thing to a full disk."""
-
-
-def fill():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, SMALL))
-
 
 @pytest.mark.timeout(120)
-def test_a_disk_that_fills_ends_the_recording_not_the_stream_and_the_exit_code_says_so(tmp_path):
+def test_a_disk_that_fills_ends_the_recording_not_the_stream_and_the_exit_code_says_so(tmp_path, disk_of):
     folder, report, endpoint = tmp_path / "kept", tmp_path / "report.json", f"ipc://{tmp_path}/eyes"
     command = [sys.executable, "-m", "realtime", "run", "--source", "demo", "--engine", "bicubic", "--bind", endpoint]
     command += ["--report", str(report), "--sink", f"record={folder}"]
 
-    with (
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=fill) as daemon,
-        Subscriber(endpoint, "status", timeout_s=40) as statuses,
-    ):
+    with disk_of(2_000_000):
+        daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with daemon, Subscriber(endpoint, "status", timeout_s=40) as statuses:
         deadline = time.monotonic() + 60
         while statuses.receive().values["sinks"][0]["state"] != "ended":
             assert time.monotonic() < deadline
@@ -86,12 +76,11 @@ def test_a_recording_that_ends_with_the_very_last_frames_is_told_too(tmp_path, m
     assert json.loads(report.read_text())["sinks"][0]["state"] == "ended"
 
 
-def test_the_command_record_says_that_the_disk_is_full_and_exits_with_one(tmp_path):
+def test_the_command_record_says_that_the_disk_is_full_and_exits_with_one(tmp_path, disk_of):
     folder = tmp_path / "kept"
-    with streaming() as publisher:
+    with streaming() as publisher, disk_of(20_000):
         done = subprocess.run(
             [sys.executable, "-m", "realtime", "record", folder, "--connect", publisher.endpoint],
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
             capture_output=True,
             text=True,
             timeout=60,
