@@ -43,7 +43,8 @@ class Tiers:
         self._tiers: dict[str, str] = {}
         self.reason: str | None = None
         self._reason_ends_s = math.inf
-        self._asked: dict[str, tuple[str, float]] = {}
+        self._asked_tier = self._asked_reason = ""
+        self._asked_told_s = 0.0
         tier, frames = choice.tier, 0
         if tier == "auto" and choice.engine != "bicubic":
             self._fps = min(fps(), FASTEST_FPS)
@@ -67,15 +68,16 @@ class Tiers:
         now_s, before = ended_ns / 1e9, self._governor.tier
         wanted = self._governor.observe(now_s, (ended_ns - started_ns) / 1e6, enhanced.tier)
         if self._governor.tier != before:
-            self.reason, told_s = self._asked.get(self._governor.tier, (None, 0.0))
-            self._reason_ends_s = now_s + told_s
+            self.reason = self._asked_reason if self._governor.tier == self._asked_tier else None
+            self._reason_ends_s = now_s + self._asked_told_s
         if now_s > self._reason_ends_s:
             self.reason = None
         if wanted is not None:
             worst_first = list(self._tiers)
             down = worst_first.index(wanted) < worst_first.index(enhanced.tier)
             speed = "too slow" if down else "fast enough"
-            why = f"{enhanced.tier} -> {wanted}: {speed} for {self._fps:g} frames a second"
-            self._asked = {wanted: (why, math.inf if down else STEP_UP_TOLD_S)}
-            _log.info("changing tier: %s", why)
+            self._asked_tier = wanted
+            self._asked_reason = f"{enhanced.tier} -> {wanted}: {speed} for {self._fps:g} frames a second"
+            self._asked_told_s = math.inf if down else STEP_UP_TOLD_S
+            _log.info("changing tier: %s", self._asked_reason)
             self.engine.replace(lambda: load_engine(enhanced.engine, self._tiers[wanted], threads=self._choice.threads))
