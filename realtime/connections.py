@@ -11,6 +11,7 @@ as many as there may be whenever they are looked at; he connects again, and lose
 import fcntl
 import logging
 import os
+import secrets
 import socket
 import struct
 import termios
@@ -39,7 +40,8 @@ class Connections:
     """Those of one socket, made before it is bound; in the thread that sends."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", publisher: "zmq.Socket[bytes]") -> None:
-        address = f"inproc://connections-{id(self)}"
+        # Not id(self): ZeroMQ may still hold the address of one that was closed a moment ago.
+        address = f"inproc://connections-{secrets.token_hex(8)}"
         publisher.monitor(address, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._events = context.socket(zmq.PAIR)
         self._events.rcvhwm = 0  # no limit: at one, ZeroMQ's own thread would wait for the next look

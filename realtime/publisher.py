@@ -119,8 +119,10 @@ class Publisher:
 
     def _bind(self) -> None:
         socket = self._context.socket(zmq.PUB)
-        connections = Connections(self._context, socket) if sys.platform == "linux" else None
+        connections = None
         try:
+            if sys.platform == "linux":
+                connections = Connections(self._context, socket)
             socket.linger = 0
             socket.sndhwm = self._queue
             socket.handshake_ivl = _HANDSHAKE_MS
