@@ -25,7 +25,8 @@ import zmq
 PATIENCE_S: Final = 1.0
 _LOOK_S: Final = 0.2
 _FAREWELL_MS: Final = 10_000
-_EVENT: Final = struct.Struct("=Hi")  # what happened, the connection's descriptor
+# What happened, the connection's descriptor; pyzmq's own parser would load asyncio at every start.
+_EVENT: Final = struct.Struct("=Hi")
 _log = logging.getLogger(__name__)
 
 

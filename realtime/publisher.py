@@ -118,11 +118,10 @@ class Publisher:
         return self._socket is not None or self._rebind()
 
     def _bind(self) -> None:
-        socket = self._context.socket(zmq.PUB)
-        connections = None
+        self._socket = socket = self._context.socket(zmq.PUB)
         try:
             if sys.platform == "linux":
-                connections = Connections(self._context, socket)
+                self._connections = Connections(self._context, socket)
             socket.linger = 0
             socket.sndhwm = self._queue
             socket.handshake_ivl = _HANDSHAKE_MS
@@ -135,11 +134,8 @@ class Publisher:
                 socket.zap_domain = b"catchlight"
             socket.bind(self.endpoint)
         except zmq.ZMQError:
-            socket.close()
-            if connections is not None:
-                connections.close()
+            self._unbind()
             raise
-        self._socket, self._connections = socket, connections
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
 
     def _unbind(self) -> None:
