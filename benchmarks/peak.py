@@ -72,7 +72,7 @@ def _together(threads: int, work: object) -> float:
 def _matrix_products() -> float:
     a = np.ones((1024, 1024), np.float32)
     best_s = float("inf")
-    for _ in range(RUNS):
+    for _ in range(9):
         started = perf_counter()
         a @ a
         best_s = min(best_s, perf_counter() - started)
