@@ -179,9 +179,9 @@ def judge(study: Study, method: str, motions: Sequence[str] = ("walk",)) -> list
                 findings.append(_finding(f"{quantity} no worse than bicubic", f"{condition}, {motion}", low, 0.0))
         for size in sizes:
             at = Key("gaze_x_deg", condition, size, method, "walk")
-            bias = float(np.hypot(study.mean(at), study.mean(at._replace(quantity="gaze_y_deg"))))
-            if size >= BIAS_FROM_PX and not np.isnan(bias):
-                findings.append(_finding("gaze bias, degrees", f"{condition}, {size} px", bias, BIAS_LIMIT_DEG))
+            biased_deg = float(np.hypot(study.mean(at), study.mean(at._replace(quantity="gaze_y_deg"))))
+            if size >= BIAS_FROM_PX and not np.isnan(biased_deg):
+                findings.append(_finding("gaze bias, degrees", f"{condition}, {size} px", biased_deg, BIAS_LIMIT_DEG))
             colour = at._replace(quantity="iris_lab")
             # JPEG alone moves an iris by 3 to 5 Lab; only what comes on top of that is the network's.
             moved = study.mean(colour) - (0 if condition == "clean" else study.mean(colour._replace(method="bicubic")))

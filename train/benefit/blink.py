@@ -1,6 +1,6 @@
 """Does a temporal tier follow a lid, or does the open eye shine through the closed one?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from train.benefit.method import Method
 from train.benefit.scene import Scene, photographed
 from train.benefit.synthetic import Appearance, drawn_face
-from train.conditions import CONDITIONS, photograph, resized
+from train.conditions import CONDITIONS, photograph
 
 AFTER = 3
 """Frames that are looked at after the lid moved."""
@@ -50,8 +50,7 @@ def _trial(
     look = Appearance(iris=(0.2, 0.27, 0.36), pupil_share=float(rng.uniform(0.35, 0.5)))
     faces = [drawn_face(look, opened=opened) for opened in ((1.0, 0.0) if closing else (0.0, 1.0))]
     first = photographed(faces[0], interocular_px, condition, 1, rng, method.scale)
-    shape = (first.sharp.shape[1], first.sharp.shape[0])
-    sharp = [resized(face.image, first.factor, shape, first.shift) for face in faces]
+    sharp = [first.sharp_of(face) for face in faces]
 
     def taken(moved: bool, count: int) -> list[NDArray[np.uint8]]:
         return [photograph(sharp[moved], CONDITIONS[condition], rng, method.scale) for _ in range(count)]
@@ -74,6 +73,5 @@ def _trial(
 
 def _enhanced(method: Method, scene: Scene, taken: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
     """What a tracker sees of the newest of the frames taken, oldest first; float64 (H * scale, W * scale, 3)."""
-    stack = np.stack(taken[-method.frames :][::-1])
-    (view,) = method.views([replace(scene, moving=stack, still=stack)])
+    (view,) = method.views(scene.moments(taken[-method.frames :], method.frames))
     return view.image.astype(np.float64)

@@ -6,6 +6,7 @@ does: eyes that turn with the head under the pose of the first frame are an inpu
 a step is much more than what a method is answerable for; compare methods by the differences of their steps.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -78,13 +79,13 @@ def steps(scenes: list[Scene], method: Method, gaze: GazeNetwork) -> dict[str, N
     }
 
 
-def _frames(clip: Path) -> list[NDArray[np.uint8]]:
+def _frames(clip: Path) -> Iterator[NDArray[np.uint8]]:
     capture = cv2.VideoCapture(str(clip))
-    found: list[NDArray[np.uint8]] = []
-    while len(found) < FRAMES:
-        ok, image = capture.read()
-        if not ok:
-            break
-        found.append(np.asarray(image, np.uint8))
-    capture.release()
-    return found
+    try:
+        for _ in range(FRAMES):
+            ok, image = capture.read()
+            if not ok:
+                return
+            yield np.asarray(image, np.uint8)
+    finally:
+        capture.release()

@@ -1,7 +1,5 @@
 """Does a temporal tier follow a jump of the eye, or does it smear the old place into the new one?"""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +7,7 @@ from train.benefit.method import Method
 from train.benefit.pupil import GradientPupils
 from train.benefit.scene import Scene, photographed
 from train.benefit.synthetic import Appearance, drawn_face
-from train.conditions import CONDITIONS, photograph, resized
+from train.conditions import CONDITIONS, photograph
 
 JUMP = 0.06
 """How far the iris jumps, as a share of the interocular distance: a saccade of some 15 degrees."""
@@ -50,8 +48,6 @@ def _jump(
     before = drawn_face(look, (-jump[0] / 2, -jump[1] / 2))
     after = drawn_face(look, (jump[0] / 2, jump[1] / 2))
     first = photographed(before, interocular_px, condition, 1, rng, scale)
-    size = (first.sharp.shape[1], first.sharp.shape[0])
-    sharp = [resized(face.image, first.factor, size, first.shift) for face in (before, after)]
+    sharp = [first.sharp_of(face) for face in (before, after)]
     taken = [photograph(sharp[t >= frames], CONDITIONS[condition], rng, scale) for t in range(frames + 3)]
-    stacks = [np.stack(taken[t : t + frames][::-1]) for t in range(4)]
-    return [replace(first, moving=stack, still=stack) for stack in stacks]
+    return first.moments(taken, frames)

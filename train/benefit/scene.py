@@ -1,6 +1,7 @@
 """A face as the test camera sees it, the eye windows that the daemon would cut, and the picture a tracker gets."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -69,6 +70,16 @@ class Scene:
     def raw(self) -> View:
         """The newest frame as the camera gave it."""
         return View(image=self.moving[0], scale=1.0, scene=self)
+
+    def sharp_of(self, face: LabelledFace) -> NDArray[np.uint8]:
+        """The sharp picture of another face of the same size, in this one's place."""
+        size = (self.sharp.shape[1], self.sharp.shape[0])
+        return resized(face.image, self.factor, size, self.shift)
+
+    def moments(self, taken: Sequence[NDArray[np.uint8]], frames: int) -> list["Scene"]:
+        """This scene at each moment of the frames taken, oldest first, that has `frames` of them up to it."""
+        stacks = [np.stack(taken[t : t + frames][::-1]) for t in range(len(taken) - frames + 1)]
+        return [replace(self, moving=stack, still=stack) for stack in stacks]
 
     def patches(self, frames: int, *, still: bool = False) -> NDArray[np.uint8]:
         """Both eyes as an engine takes them: uint8 (2, h, w, 3 * frames), newest first."""

@@ -1,7 +1,6 @@
 """How much a consumer's answer trembles on a face that does not move."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,8 +23,7 @@ def still_scenes(
     """A still face under fresh noise: `count` consecutive moments, each with its last `frames` frames, newest first."""
     first = photographed(face, interocular_px, condition, 1, rng, scale)
     taken = [photograph(first.sharp, CONDITIONS[condition], rng, scale) for _ in range(count + frames - 1)]
-    stacks = [np.stack(taken[t : t + frames][::-1]) for t in range(count)]
-    return [replace(first, moving=stack, still=stack) for stack in stacks]
+    return first.moments(taken, frames)
 
 
 def stand_still(

@@ -3,9 +3,9 @@ import pytest
 
 from engines import DEFAULT_TIER, load_engine, shipped_tiers
 from train.benefit.blink import smear_after_blink
-from train.benefit.method import Method, bicubic_method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method
 
-BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
+BICUBIC = bicubic_method(2)
 
 
 def mean_of_three(batch):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from engines import DEFAULT_TIER, load_engine, shipped_tiers
-from train.benefit.method import Method, bicubic_method, engine_method, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method
 from train.benefit.saccade import lag_after_jump
 
-BICUBIC = next(method for method in plain_methods() if method.name == "bicubic")
+BICUBIC = bicubic_method(2)
 
 
 def blind_mean(batch):

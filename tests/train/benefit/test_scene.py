@@ -5,7 +5,7 @@ from realtime.config import CropConfig
 from realtime.crops import Cropper
 from realtime.frames import Frame, Landmarks
 from train.benefit.faces import CORNERS
-from train.benefit.method import Method, plain_methods
+from train.benefit.method import Method, bicubic_method, plain_methods
 from train.benefit.scene import LADDER, cut, eye_windows, photographed, window_size
 from train.benefit.synthetic import drawn_face
 
@@ -116,7 +116,7 @@ def test_bicubic_windows_on_bicubic_leave_no_seam():
     import cv2
 
     taken = scene("webcam", px=60)
-    bicubic = next(method for method in plain_methods() if method.name == "bicubic")
+    bicubic = bicubic_method(2)
 
     view = bicubic.views([taken])[0]
 

@@ -53,7 +53,7 @@ def test_the_truth_itself_has_no_drift():
 
 def test_numbers_do_not_depend_on_the_other_methods():
     faces, consumers = drawn_faces(2), [GradientPupils()]
-    bicubic = [method for method in plain_methods() if method.name == "bicubic"]
+    bicubic = [bicubic_method(2)]
     stacked = Method(name="stacked", enhance=lambda b: bicubic[0].enhance(b[..., :3]), frames=3)
     ask = {"sizes_px": [45], "conditions": ["webcam"]}
 
@@ -90,7 +90,7 @@ def test_faces_that_are_too_small_are_left_out():
 
 def test_averaging_frames_steadies_a_still_face():
     faces = [drawn_face()]
-    bicubic = next(method for method in plain_methods() if method.name == "bicubic")
+    bicubic = bicubic_method(2)
     mean3 = Method(
         name="mean3",
         enhance=lambda b: bicubic.enhance(b.reshape(*b.shape[:3], 3, 3).mean(axis=3).round().astype(np.uint8)),
