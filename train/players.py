@@ -10,6 +10,7 @@ from engines import SwinIRConfig, load_checkpoint
 from engines.swinir import SwinIR
 from train.config import TrainConfig
 from train.critic import Critic
+from train.deepen import deepen, is_deeper
 from train.errors import TrainError
 from train.frames import spread
 from train.processes import Group
@@ -85,18 +86,24 @@ class Players:
 
 
 def starting_weights(checkpoint: str, network: SwinIRConfig) -> dict[str, torch.Tensor]:
-    """A tier's or a checkpoint's weights as a start for a network of the same body or a smaller, perhaps of other ends.
+    """A tier's or a checkpoint's weights as a start for a network of the same body, a smaller or a deeper one.
 
-    Filters of other frames: see spread(); a smaller body: see prune(). For another scale the last convolution is
-    missing: it starts anew, the body does not. Raises TrainError for another body.
+    A smaller body: see prune(); a deeper one: see deepen(). Its ends may differ, too. Filters of other frames: see
+    spread(). For another scale the last convolution is missing: it starts anew, the body does not. Raises TrainError
+    for another body.
     """
     given = load_checkpoint(checkpoint)
     body = replace(network, frames=given.config.frames, scale=given.config.scale)
-    if not is_smaller(body, given.config):
+    weights = SwinIR.from_checkpoint(given).state_dict()
+    if is_smaller(body, given.config):
+        weights = prune(weights, given.config, body)
+    elif is_deeper(body, given.config):
+        weights = deepen(weights, body)
+    else:
         raise TrainError(
-            f"init {checkpoint}: expected {network} or larger, but for frames and scale; got {given.config}"
+            f"init {checkpoint}: expected {network}, a larger one, or one that only has fewer layers, "
+            f"but for frames and scale; got {given.config}"
         )
-    weights = prune(SwinIR.from_checkpoint(given).state_dict(), given.config, body)
     weights["conv_first.weight"] = spread(weights["conv_first.weight"], given.config.frames, network.frames)
     if given.config.scale != network.scale:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("conv_up")}

@@ -206,6 +206,45 @@ def test_smaller_network_starts_from_what_a_larger_one_knows(tiny, tmp_path):
     assert all(np.abs(filters - kept).max(axis=(1, 2, 3)).min() < 1e-6 for kept in made.tensors["conv_first.weight"])
 
 
+@pytest.mark.parametrize("depths", [(3, 1), (2, 1, 2), (4, 2, 1, 1)])
+def test_deeper_network_starts_as_the_one_that_it_grows_from(tiny, tmp_path, depths):
+    shallow = replace(tiny().network, depths=(2, 1))
+    torch.manual_seed(3)
+    model = SwinIR(shallow)
+    torch.nn.init.normal_(model.conv_up.weight, std=0.1)
+    start = save_checkpoint(tmp_path / "start", shallow, model.tensors(), {})
+    deep = replace(shallow, depths=depths)
+
+    made = load_checkpoint(train(tiny(init=str(start), network=deep, steps=1, learning_rate=1e-9)))
+
+    frame = torch.rand(1, shallow.input_channels, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(SwinIR.from_checkpoint(made)(frame), model.eval()(frame), atol=1e-5, rtol=0)
+    assert made.config == deep
+
+
+def test_layers_that_a_network_grew_learn(tiny, tmp_path):
+    shallow = tiny().network
+    torch.manual_seed(3)
+    model = SwinIR(shallow)
+    torch.nn.init.normal_(model.conv_up.weight, std=0.1)
+    start = save_checkpoint(tmp_path / "start", shallow, model.tensors(), {})
+    deep = replace(shallow, depths=(*shallow.depths, 2))
+
+    made = load_checkpoint(train(tiny(init=str(start), network=deep, steps=8, learning_rate=1e-3)))
+
+    grown = {name: tensor for name, tensor in made.tensors.items() if name not in shallow.parameter_shapes()}
+    assert all(np.abs(tensor).max() > 0 for name, tensor in grown.items() if name.endswith(("weight", "bias")))
+
+
+def test_deeper_network_of_another_width_is_refused_as_a_start(tiny, tmp_path):
+    start = save_checkpoint(tmp_path / "start", tiny().network, SwinIR(tiny().network).tensors(), {})
+    wider = replace(tiny().network, embed_dim=2 * tiny().network.embed_dim, depths=(2, 2, 2))
+
+    with pytest.raises(TrainError, match="only has fewer layers"):
+        train(tiny(init=str(start), network=wider))
+
+
 def test_weights_of_another_network_are_refused_as_a_start(tiny, tmp_path):
     other = SwinIRConfig(embed_dim=16, depths=(1,), heads=2)
     start = save_checkpoint(tmp_path / "start", other, SwinIR(other).tensors(), {})
