@@ -110,7 +110,7 @@ class TrainConfig:
     tracker: Path | None = None
     """Folder of the gaze network for the tracker term."""
     init: str | None = None
-    """Tier or checkpoint to start from: the same network or a larger, but for the number of frames and the scale."""
+    """Tier or checkpoint to start from: this network, a larger one or one of fewer layers, but for frames and scale."""
     steps: int = 20_000
     """Generator steps of the run."""
     batch: int = 16
