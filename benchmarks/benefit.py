@@ -7,7 +7,8 @@ centre (means of gradients, and MediaPipe's iris), the rim of the iris, and its 
 tremble on a face that stands still. Every difference comes with a bootstrap interval over faces.
 
 Faces: FOLDER/val.json, a list of {"file", "pupil_px", "iris_rim_px"} (labels in pixels of the file; what is missing is
-read off the sharp face). A temporal tier sees a face that moves by half a pixel a frame; still faces are given beside.
+read off the sharp face). A temporal tier sees a face that moves by half a pixel a frame; still faces are given beside,
+and how far it lags behind a jump of the eye and how much of an eye it shows after its lid closed or opened.
 
 Gaze networks: https://docs.openvino.ai (Open Model Zoo), Apache-2.0.
 """
@@ -29,13 +30,15 @@ from rich.table import Table
 
 from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
+from train.benefit.blink import blinks
 from train.benefit.bootstrap import median_difference
 from train.benefit.faces import Half, LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
-from train.benefit.method import Method, engine_method, peer_methods, plain_methods
+from train.benefit.method import Method, bicubic_method, engine_method, peer_methods, plain_methods
 from train.benefit.pupil import GradientPupils, MeshPupils
 from train.benefit.recording import own_size, recorded_scenes, steps
+from train.benefit.saccade import lag_after_jump
 from train.benefit.steadiness import stand_still
 from train.benefit.study import Consumer, Study, conduct
 from train.benefit.summary import BASELINES, rows
@@ -115,6 +118,7 @@ def main(config: BenefitConfig) -> dict[str, Any]:
             "machine": machine(),
             "versions": versions(),
             **tabulated(study),
+            **({"jumps": [], "blinks": []} if config.quick else followed(methods)),
             "clips": recordings(config.clips, methods, gaze, mesh) if config.clips and gaze else [],
         }
     document["seconds"] = round(time.monotonic() - began, 1)
@@ -191,6 +195,19 @@ def tabulated(study: Study) -> dict[str, Any]:
     return document
 
 
+def followed(methods: Sequence[Method]) -> dict[str, list[dict[str, Any]]]:
+    """What temporal methods show of the eye as it was, in the three frames after it jumped or its lid moved."""
+    temporal, reference = [method for method in methods if method.frames > 1], bicubic_method(SCALE)
+    jumps, lids = [], []
+    for method in temporal:
+        progress(f"{method.name}: jumps and blinks")
+        for condition in CONDITIONS:
+            lag = lag_after_jump(method, reference, condition=condition)
+            jumps.append({"condition": condition, "method": method.name, "lag": lag.round(4).tolist()})
+        lids += [{"method": method.name, **row} for row in blinks(method)]
+    return {"jumps": jumps, "blinks": lids}
+
+
 def recordings(folder: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh: Mesh) -> list[dict[str, Any]]:
     """Median changes between consecutive frames of real recordings, and their differences from the baselines'."""
     found = []
@@ -224,6 +241,8 @@ def show(document: dict[str, Any], console: Console) -> None:
     for quantity, title in TABLES.items():
         chosen = [row for row in every if row["quantity"] == quantity and row["mean"] is not None]
         show_table(title, chosen, console, factor=100 if "%" in title else 1)
+    show_followed("Behind a jump of the eye, % of it", document["jumps"], "lag", console)
+    show_followed("Left of the eye before a blink, %", document["blinks"], "ghost", console)
 
 
 def show_table(title: str, chosen: list[dict[str, Any]], console: Console, factor: float = 1) -> None:
@@ -236,6 +255,18 @@ def show_table(title: str, chosen: list[dict[str, Any]], console: Console, facto
         line = {row["method"]: row for row in chosen if (row["condition"], row["interocular_px"]) == (condition, size)}
         cells = [f"{factor * line[method]['mean']:.2f}" if method in line else "" for method in methods]
         table.add_row(condition, str(size), str(next(iter(line.values()))["n"]), *cells)
+    console.print(table)
+
+
+def show_followed(title: str, found: list[dict[str, Any]], share: str, console: Console) -> None:
+    """A line for each condition and movement, and in it each method's first three frames after that."""
+    if not found:
+        return
+    methods = list(dict.fromkeys(row["method"] for row in found))
+    table = Table("condition", "lid", *methods, title=title, title_justify="left")
+    for place in dict.fromkeys((row["condition"], row.get("lid", "")) for row in found):
+        shares = [row[share] for row in found if (row["condition"], row.get("lid", "")) == place]
+        table.add_row(*place, *(", ".join(f"{100 * value:.1f}" for value in frames) for frames in shares))
     console.print(table)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint
 from engines.swinir import SwinIR
-from train.benefit.blink import smear_after_blink
+from train.benefit.blink import blinks
 from train.benefit.bootstrap import mean_interval
 from train.benefit.faces import Half, LabelledFace, face_mesh, labelled_manifest, load_faces
 from train.benefit.gaze import GazeNetwork
@@ -227,17 +227,6 @@ def gaze_bias(study: Study, method: Method) -> list[dict[str, Any]]:
     ]
 
 
-def blinks(method: Method, trials: int = 8) -> list[dict[str, Any]]:
-    """Beside the rules: how much of a Smear is left in the frames after a lid moved; nothing for one-frame methods."""
-    found = []
-    for condition in CONDITIONS if method.frames > 1 else ():
-        for lid in ("closing", "opening"):
-            smear = smear_after_blink(method, closing=lid == "closing", condition=condition, trials=trials)
-            shares = {"ghost": smear.ghost.round(4).tolist(), "distance": smear.distance.round(4).tolist()}
-            found.append({"where": f"{condition}, lid {lid}", **shares})
-    return found
-
-
 def as_record(findings: Sequence[Finding], skipped: dict[str, str], faces: Sequence[str]) -> dict[str, Any]:
     """As stored with the weights: plain JSON types."""
     return {
@@ -268,7 +257,7 @@ def _worst(beside: dict[str, list[dict[str, Any]]]) -> list[str]:
         lines.append(f"gaze bias, degrees: {', '.join(parts)}: {row['where']}, {row['faces']} faces")
     if beside["blink"]:
         row = max(beside["blink"], key=lambda row: max(row["ghost"]))
-        lines.append(f"ghost of the eye before a blink: {max(row['ghost']):.1%}: {row['where']}")
+        lines.append(f"ghost of the eye before a blink: {max(row['ghost']):.1%}: {row['condition']}, lid {row['lid']}")
     return lines
 
 

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from benefit import BenefitConfig, compared, main, open_methods, recordings
+from benefit import BenefitConfig, compared, followed, main, open_methods, recordings, show_followed
 from benefit_plots import draw
+from rich.console import Console
 from skimage.data import astronaut
 
 from engines import DEFAULT_TIER, SwinIRConfig, load_checkpoint, save_checkpoint, shipped_tiers
 from engines.swinir import SwinIR
 from train.benefit.faces import face_mesh
-from train.benefit.method import plain_methods
+from train.benefit.method import Method, bicubic_method, plain_methods
 
 TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
 
@@ -90,6 +91,28 @@ def test_document_says_what_ran(document):
 def test_a_still_face_was_looked_at(document):
     assert {row["condition"] for row in document["steadiness"]} == {"webcam", "dark"}
     assert all(row["motion"] == "still" for row in document["steadiness"])
+
+
+def test_what_temporal_methods_show_of_the_old_eye_is_in_the_document():
+    bicubic = bicubic_method(2)
+    late = Method(name="late", enhance=lambda batch: bicubic.enhance(batch[..., -3:]), frames=2)
+
+    found = followed([bicubic, late])
+
+    assert [(row["condition"], row["method"]) for row in found["jumps"]] == [
+        (condition, "late") for condition in ("clean", "webcam", "dark")
+    ]
+    assert found["jumps"][0]["lag"] == pytest.approx([1, 0, 0], abs=0.1)
+    assert [(row["condition"], row["lid"]) for row in found["blinks"][:3]] == [
+        ("clean", "closing"),
+        ("clean", "opening"),
+        ("webcam", "closing"),
+    ]
+    assert all(row["ghost"] == pytest.approx([1, 0, 0], abs=0.1) for row in found["blinks"])
+    console = Console(record=True, width=100)
+    show_followed("Left of the eye", found["blinks"], "ghost", console)
+    assert "Left of the eye" in console.export_text()
+    assert followed([bicubic]) == {"jumps": [], "blinks": []}
 
 
 def test_plots_show_raw_bicubic_and_ours(tmp_path):

@@ -28,7 +28,6 @@ from train.gate import (
     GateConfig,
     as_record,
     as_text,
-    blinks,
     gaze_bias,
     judge,
     judge_half,
@@ -261,7 +260,7 @@ def test_verdict_reads_well():
             {"where": "webcam, 45 px", "bias_deg": 0.1} | biased,
             {"where": "dark, 45 px", "bias_deg": 0.22} | biased,
         ],
-        "blink": [{"where": "dark, lid closing", "ghost": [0.021, 0.034, 0.0], "distance": [0.1, 0.1, 0.1]}],
+        "blink": [{"condition": "dark", "lid": "closing", "ghost": [0.021, 0.034, 0.0], "distance": [0.1, 0.1, 0.1]}],
     }
 
     text = as_text(as_record(findings, {"gaze": "no networks"}, ["a", "b"]) | {"beside": beside})
@@ -293,17 +292,6 @@ def test_the_bias_comes_with_an_interval_where_the_rule_looks():
     assert (low_x, high_x) == (0.2, 0.2)
     assert low_y < -0.4
     assert high_y > 0.4
-
-
-def test_blinks_are_measured_of_temporal_methods_alone():
-    bicubic = bicubic_method(2)
-    oldest = Method(name="oldest", enhance=lambda b: bicubic.enhance(b[..., -3:]), frames=2)
-
-    rows = blinks(oldest, trials=2)
-
-    assert blinks(bicubic) == []
-    assert len(rows) == 6
-    assert all(row["ghost"][0] > 0.9 and abs(row["ghost"][1]) < 0.02 for row in rows)
 
 
 @pytest.mark.parametrize("tier", [checkpoint.name for checkpoint in candidates()])

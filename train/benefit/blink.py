@@ -1,6 +1,7 @@
 """Does a temporal tier follow a lid, or does the open eye shine through the closed one?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ class Smear:
     """Of the old picture in the new one (least squares): 0 is none, 1 the old picture itself. Noise averages out."""
     distance: NDArray[np.float64]
     """Root mean square of what is left: noise, and details that are not there yet, count too."""
+
+
+def blinks(method: Method, trials: int = 8) -> list[dict[str, Any]]:
+    """Plain rows: what is left in each condition when the lid closes, and when it opens. None for one-frame methods."""
+    found = []
+    for condition in CONDITIONS if method.frames > 1 else ():
+        for lid in ("closing", "opening"):
+            smear = smear_after_blink(method, closing=lid == "closing", condition=condition, trials=trials)
+            shares = {"ghost": smear.ghost.round(4).tolist(), "distance": smear.distance.round(4).tolist()}
+            found.append({"condition": condition, "lid": lid, **shares})
+    return found
 
 
 def smear_after_blink(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engines import DEFAULT_TIER, load_engine, shipped_tiers
-from train.benefit.blink import smear_after_blink
+from train.benefit.blink import blinks, smear_after_blink
 from train.benefit.method import Method, bicubic_method, engine_method
 
 BICUBIC = bicubic_method(2)
@@ -68,3 +68,14 @@ def test_default_tier_does_not_smear_a_blink(closing):
     assert smear.ghost[0] < 0.05
     assert smear.ghost[1] < 0.05
     assert smear.distance[0] < 0.2
+
+
+def test_blinks_are_measured_of_temporal_methods_alone():
+    bicubic = bicubic_method(2)
+    oldest = Method(name="oldest", enhance=lambda b: bicubic.enhance(b[..., -3:]), frames=2)
+
+    rows = blinks(oldest, trials=2)
+
+    assert blinks(bicubic) == []
+    assert len(rows) == 6
+    assert all(row["ghost"][0] > 0.9 and abs(row["ghost"][1]) < 0.02 for row in rows)
