@@ -13,6 +13,11 @@
 
 #include "kernels.h"
 
+// AVX2 and nothing wider: 16 registers of 8 lanes, and products of 16-bit integers.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define CATCHLIGHT_AVX2_ONLY
+#endif
+
 #define CATCHLIGHT_INLINE inline __attribute__((always_inline))
 #define CATCHLIGHT_UNROLL _Pragma("GCC unroll 16")
 
@@ -29,7 +34,7 @@ constexpr int kPack = 1;
 #endif
 
 template <int kHeld>
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(CATCHLIGHT_AVX2_ONLY)
 constexpr bool kInteger = kHeld == 2;
 #else
 constexpr bool kInteger = false;
@@ -49,7 +54,7 @@ constexpr int kLanes = 4, kStrip = 2;  // 16 registers
 constexpr int kStripTokens = kLanes * kStrip;
 
 // Vectors whose exponential or GELU is computed step by step together (functions.h).
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(CATCHLIGHT_AVX2_ONLY)
 constexpr int kAbreast = 4;
 #else
 constexpr int kAbreast = 1;
@@ -78,7 +83,7 @@ CATCHLIGHT_INLINE Vector broadcast(float value) { return value - Vector{}; }
 // every multiply-add takes its constant from memory.
 CATCHLIGHT_INLINE Vector held(float value) {
   Vector all = broadcast(value);
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(CATCHLIGHT_AVX2_ONLY)
   asm volatile("" : "+x"(all));
 #endif
   return all;
@@ -89,7 +94,7 @@ template <int kHeld>
 CATCHLIGHT_INLINE Vector broadcast_factors(const float* from) {
 #if defined(__AVX512BF16__)
   return (Vector)_mm512_set1_epi32((int32_t)load_as<uint32_t>(from));
-#elif defined(__AVX2__) && !defined(__AVX512F__)
+#elif defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) return (Vector)_mm256_set1_epi32(load_as<int32_t>(from));
 #endif
   return broadcast(*from);
@@ -106,7 +111,7 @@ CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
   };
   return (Vector)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleaved), halves);
 }
-#elif defined(__AVX2__) && !defined(__AVX512F__)
+#elif defined(CATCHLIGHT_AVX2_ONLY)
 CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
   const __m256i low = _mm256_cvtps_epi32((__m256)values[0]), high = _mm256_cvtps_epi32((__m256)values[1]);
   return (Vector)_mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
@@ -131,7 +136,7 @@ template <int kHeld>
 CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
 #if defined(__AVX512BF16__)
   return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-#elif defined(__AVX2__) && !defined(__AVX512F__)
+#elif defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) {
     // GCC 12 would compute all products of a tile first, and sums would not stay in their registers.
     Vector products;
@@ -151,7 +156,7 @@ CATCHLIGHT_INLINE Vector first_sum(Vector start) {
 template <int kHeld>
 CATCHLIGHT_INLINE Vector last_sum(Vector sum, [[maybe_unused]] const float* scales, [[maybe_unused]] int scale,
                                   [[maybe_unused]] Vector start) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) return (Vector)_mm256_cvtepi32_ps((__m256i)sum) * broadcast(scales[scale]) + start;
 #endif
   return sum;

@@ -37,9 +37,17 @@ def refuse_twins(ours: Path, theirs: Path) -> None:
 
 def twins(ours: Path, theirs: Path) -> list[tuple[Path, Path]]:
     """Pairs, one of each of two manifests, that show one photograph. Raises DataError for one that cannot be read."""
-    mine, others = (
-        [manifest.parent / row["file"] for row in json.loads(manifest.read_text())] for manifest in (ours, theirs)
-    )
+    mine, others = _photographs(ours), _photographs(theirs)
     bits, other_bits = (np.stack([fingerprint(read_image(path)) for path in paths]) for paths in (mine, others))
     differing = (bits[:, None] != other_bits[None]).mean(axis=2)
     return [(mine[i], others[k]) for i, k in np.argwhere(differing <= ALIKE)]
+
+
+def _photographs(manifest: Path) -> list[Path]:
+    try:
+        paths = [manifest.parent / row["file"] for row in json.loads(manifest.read_text())]
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise DataError(f'{manifest}: expected a list of {{"file": NAME}}, got what gives {err!r}') from err
+    if not paths:
+        raise DataError(f"{manifest}: expected at least one photograph, got none")
+    return paths

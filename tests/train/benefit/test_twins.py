@@ -49,6 +49,14 @@ def test_a_photograph_under_another_name_is_found(tmp_path):
         refuse_twins(ours, theirs)
 
 
+@pytest.mark.parametrize("text", ["{", "[{}]", '"faces"', "[1]", "[]"])
+def test_what_is_no_manifest_is_an_error(tmp_path, text):
+    (tmp_path / "val.json").write_text(text)
+
+    with pytest.raises(DataError, match=r"val\.json: expected"):
+        twins(tmp_path / "val.json", write(tmp_path / "b", [photo()]))
+
+
 def test_different_pictures_are_no_twins(tmp_path):
     refuse_twins(write(tmp_path / "a", [photo()]), write(tmp_path / "b", [photo()[:, ::-1], drawn_faces(1)[0].image]))
 
