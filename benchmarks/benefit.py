@@ -40,7 +40,7 @@ from train.benefit.pupil import GradientPupils, MeshPupils
 from train.benefit.recording import own_size, recorded_scenes, steps
 from train.benefit.saccade import lag_after_jump
 from train.benefit.steadiness import stand_still
-from train.benefit.study import Consumer, Study, conduct
+from train.benefit.study import SIZES_PX, Consumer, Study, conduct
 from train.benefit.summary import BASELINES, rows
 from train.conditions import CONDITIONS
 
@@ -88,6 +88,8 @@ class BenefitConfig:
     """Folder with FSRCNN_x2.pb and ESPCN_x2.pb, for OpenCV's dnn_superres."""
     clips: Path | None = None
     """Folder with recordings of faces, for the jitter from frame to frame."""
+    sizes_px: tuple[int, ...] = SIZES_PX
+    """Pixels between the eyes; a face counts where it is at least twice as large."""
     half: Half | None = None
     """Only this half of the faces, as the gate's option; none: all."""
     limit: int | None = None
@@ -172,12 +174,15 @@ def measure(
     if gaze:
         consumers.insert(0, gaze)
     if config.quick:
-        study = conduct(faces, methods, consumers, still=False, seed=config.seed, progress=progress)
+        study = conduct(
+            faces, methods, consumers, sizes_px=config.sizes_px, still=False, seed=config.seed, progress=progress
+        )
         asked = [MeshPupils(mesh)]
         once = conduct(faces, methods, asked, sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed)
         study.values.update(once.values)
     else:
-        study = conduct(faces, methods, [*consumers, MeshPupils(mesh)], seed=config.seed, progress=progress)
+        everyone = [*consumers, MeshPupils(mesh)]
+        study = conduct(faces, methods, everyone, sizes_px=config.sizes_px, seed=config.seed, progress=progress)
     count, some = (20, faces[:2]) if config.quick else (100, faces[:: max(1, len(faces) // 8)])
     progress(f"{count} frames of {len(some)} still faces")
     stand_still(study, some, methods, consumers, count=count, seed=config.seed)
