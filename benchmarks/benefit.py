@@ -8,7 +8,8 @@ tremble on a face that stands still. Every difference comes with a bootstrap int
 
 Faces: FOLDER/val.json, a list of {"file", "pupil_px", "iris_rim_px"} (labels in pixels of the file; what is missing is
 read off the sharp face). A temporal tier sees a face that moves by half a pixel a frame; still faces are given beside,
-and how far it lags behind a jump of the eye and how much of an eye it shows after its lid closed or opened.
+and how far it lags behind a jump of the eye and how much of an eye it shows after its lid closed or opened. Last, the
+eyes are turned to known points, and a tracker is calibrated on some of them and asked for the others.
 
 Gaze networks: https://docs.openvino.ai (Open Model Zoo), Apache-2.0.
 """
@@ -32,6 +33,7 @@ from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
 from train.benefit.blink import blinks
 from train.benefit.bootstrap import median_difference
+from train.benefit.calibration import track
 from train.benefit.faces import Half, LabelledFace, Mesh, face_mesh, load_faces
 from train.benefit.gaze import GazeNetwork
 from train.benefit.iris import Irises
@@ -54,6 +56,7 @@ LISTS = {
     "pupil_error": tuple(
         f"pupil_{localiser}_{kind}" for localiser in ("gradients", "mesh") for kind in ("error", "calibrated", "drift")
     ),
+    "tracked": ("gaze_tracked_deg", "pupil_gradients_tracked_deg"),
     "iris": ("iris_radius_error", "iris_radius_drift", "limbus_sharpness", "iris_lab"),
     "quality": ("psnr_rgb", "psnr_y", "ssim"),
     "steadiness": ("gaze_std_deg", "pupil_gradients_std", "iris_lab_std", "iris_radius_std"),
@@ -63,6 +66,8 @@ TABLES = {
     "gaze_drift_deg": "Gaze drift, degrees",
     "pupil_gradients_drift": "Pupil by gradients: drift, % of the interocular distance",
     "pupil_mesh_drift": "Pupil by MediaPipe: drift, % of the interocular distance",
+    "gaze_tracked_deg": "Error of a tracker that calibrates the gaze network, eyes turned by up to 15 degrees",
+    "pupil_gradients_tracked_deg": "Error of a tracker that calibrates the pupil by gradients, degrees",
     "limbus_sharpness": "Sharpness of the iris rim, share of the undegraded face's",
     "iris_lab": "Iris colour: distance in CIE Lab",
     "psnr_rgb": "PSNR of the eyes, dB",
@@ -169,7 +174,9 @@ def measure(
     mesh: Mesh,
     config: BenefitConfig,
 ) -> Study:
-    """Ask all consumers. With --quick, MediaPipe is asked at one size in one condition only, and faces do move."""
+    """Ask all consumers. With --quick, MediaPipe is asked at one size in one condition only, faces do move, and nobody
+    looks about.
+    """
     consumers: list[Consumer] = [GradientPupils(), Irises()]
     if gaze:
         consumers.insert(0, gaze)
@@ -183,6 +190,8 @@ def measure(
     else:
         everyone = [*consumers, MeshPupils(mesh)]
         study = conduct(faces, methods, everyone, sizes_px=config.sizes_px, seed=config.seed, progress=progress)
+        progress("eyes that look about")
+        track(study, faces[:: max(1, len(faces) // 16)], methods, consumers[:-1], seed=config.seed)
     count, some = (20, faces[:2]) if config.quick else (100, faces[:: max(1, len(faces) // 8)])
     progress(f"{count} frames of {len(some)} still faces")
     stand_still(study, some, methods, consumers, count=count, seed=config.seed)
