@@ -177,21 +177,26 @@ def measure(
     """Ask all consumers. With --quick, MediaPipe is asked at one size in one condition only, faces do move, and nobody
     looks about.
     """
-    consumers: list[Consumer] = [GradientPupils(), Irises()]
-    if gaze:
-        consumers.insert(0, gaze)
+    trackers: list[Consumer] = [*([gaze] if gaze else []), GradientPupils()]
+    consumers, mesh_pupils = [*trackers, Irises()], MeshPupils(mesh)
+    everywhere = consumers if config.quick else [*consumers, mesh_pupils]
+    study = conduct(
+        faces,
+        methods,
+        everywhere,
+        sizes_px=config.sizes_px,
+        still=not config.quick,
+        seed=config.seed,
+        progress=progress,
+    )
     if config.quick:
-        study = conduct(
-            faces, methods, consumers, sizes_px=config.sizes_px, still=False, seed=config.seed, progress=progress
+        once = conduct(
+            faces, methods, [mesh_pupils], sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed
         )
-        asked = [MeshPupils(mesh)]
-        once = conduct(faces, methods, asked, sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed)
         study.values.update(once.values)
     else:
-        everyone = [*consumers, MeshPupils(mesh)]
-        study = conduct(faces, methods, everyone, sizes_px=config.sizes_px, seed=config.seed, progress=progress)
         progress("eyes that look about")
-        track(study, faces[:: max(1, len(faces) // 16)], methods, consumers[:-1], seed=config.seed)
+        track(study, faces[:: max(1, len(faces) // 16)], methods, trackers, seed=config.seed)
     count, some = (20, faces[:2]) if config.quick else (100, faces[:: max(1, len(faces) // 8)])
     progress(f"{count} frames of {len(some)} still faces")
     stand_still(study, some, methods, consumers, count=count, seed=config.seed)
