@@ -48,6 +48,8 @@ from train.conditions import CONDITIONS
 
 CLIPS_PX = (45, 80)
 """Recordings are made small to these pixels between the eyes, which removes noise; smaller ones stay as they are."""
+STEADY_PX = 45
+"""Pixels between the eyes of faces that stand still or look about; too small ones are left out."""
 QUICK_FACES = 8
 SCALE = 2
 """Of the truth, and of the tiers that are measured."""
@@ -194,12 +196,13 @@ def measure(
             faces, methods, [mesh_pupils], sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed
         )
         study.values.update(once.values)
-    else:
+    large = [face for face in faces if face.interocular_px >= SCALE * STEADY_PX]
+    if not config.quick:
         progress("eyes that look about")
-        track(study, faces[:: max(1, len(faces) // 16)], methods, trackers, seed=config.seed)
-    count, some = (20, faces[:2]) if config.quick else (100, faces[:: max(1, len(faces) // 8)])
+        track(study, large[:: max(1, len(large) // 16)], methods, trackers, interocular_px=STEADY_PX, seed=config.seed)
+    count, some = (20, large[:2]) if config.quick else (100, large[:: max(1, len(large) // 8)])
     progress(f"{count} frames of {len(some)} still faces")
-    stand_still(study, some, methods, consumers, count=count, seed=config.seed)
+    stand_still(study, some, methods, consumers, count=count, interocular_px=STEADY_PX, seed=config.seed)
     return study
 
 

@@ -1,12 +1,13 @@
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from benefit import BenefitConfig, compared, followed, main, open_methods, recordings, show_followed
+from benefit import BenefitConfig, compared, followed, main, measure, open_methods, recordings, show_followed
 from benefit_plots import draw
 from rich.console import Console
 from skimage.data import astronaut
@@ -15,6 +16,7 @@ from engines import DEFAULT_TIER, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.benefit.faces import face_mesh
 from train.benefit.method import Method, bicubic_method, plain_methods
+from train.benefit.synthetic import drawn_face
 
 TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
 
@@ -92,6 +94,21 @@ def test_document_says_what_ran(document):
 def test_a_still_face_was_looked_at(document):
     assert {row["condition"] for row in document["steadiness"]} == {"webcam", "dark"}
     assert all(row["motion"] == "still" for row in document["steadiness"])
+
+
+def test_a_face_that_would_have_to_be_enlarged_neither_stands_still_nor_looks_about():
+    large = drawn_face(name="large")
+    points = {name: getattr(large, name) * 0.4 for name in ("corners", "pupils", "rims")}
+    small = replace(large, name="small", image=cv2.resize(large.image, None, fx=0.4, fy=0.4), **points)
+    config = BenefitConfig(faces=Path("unread"), quick=True, sizes_px=(30,))
+
+    with face_mesh() as mesh:
+        study = measure([small, large], [bicubic_method(2)], None, mesh, config)
+
+    measured = {key: ~np.isnan(values) for key, values in study.values.items()}
+    assert all(found.all() for key, found in measured.items() if key.quantity == "iris_lab")
+    steady = [list(found) for key, found in measured.items() if key.quantity == "iris_lab_std"]
+    assert steady == [[False, True]] * 2
 
 
 def test_what_temporal_methods_show_of_the_old_eye_is_in_the_document():
