@@ -25,7 +25,7 @@ class Engine(ABC):
     tier: str
     """The weights' name; "bicubic" for the bicubic engine."""
     frames: int
-    """T: the consecutive crops of one window that a sample stacks on its channels, newest first."""
+    """T: the consecutive crops of one window that a sample stacks on its channels, newest first: a FrameStack's."""
     scale: int
     """Output pixels for one input pixel, along each axis."""
     sha256: str

@@ -36,6 +36,8 @@ class DataConfig:
     """Shares of clips that are still, that move by up to a pixel a frame, and that move faster."""
     motion_px: float = 4.0
     """Largest motion in low-resolution pixels a frame."""
+    registered: float = 0.9
+    """Share of clips whose older frames were registered to the newest by whole pixels, as a FrameStack's are."""
     turn_deg: float = 0.5
     """A head that moves also rolls, by a step a frame whose standard deviation is drawn from 0 to this."""
     eye_motion: float = 0.2

@@ -21,6 +21,8 @@ from train.images import read_image
 
 ALIGNMENT = 16
 """The MCU of a 4:2:0 JPEG: a window may sit anywhere on its grid."""
+REGISTRATION_ERROR_PX = 0.08
+"""Of engines.registration, in low-resolution pixels along each axis, where a face moves and there is noise."""
 SUPERSAMPLING = 2
 """Faces are rendered this much finer than the target, so that motion has steps of 1 / (2 * scale) of a pixel."""
 
@@ -200,16 +202,23 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     def _walk(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Where each frame's face is, (T, 2) in rendered pixels, and its roll, (T,) in degrees; the newest at 0."""
+        """Where each frame's face is, (T, 2) in rendered pixels, and its roll, (T,) in degrees; the newest at 0.
+
+        Where older frames were registered, only what whole pixels leave of their motion.
+        """
         kind = rng.choice(3, p=self.data.motion)
         step = (0.0, rng.uniform(0.1, 1.0), rng.uniform(1.0, self.data.motion_px))[kind]
         steps = rng.normal(size=(self.frames, 2)) * step * self.scale * SUPERSAMPLING
         steps[0] = 0
         limit = self.data.motion_px * self.scale * SUPERSAMPLING
-        path = np.cumsum(np.clip(steps, -limit, limit), axis=0)
+        path = np.clip(np.cumsum(np.clip(steps, -limit, limit), axis=0), -2 * limit, 2 * limit)
         rolls = rng.normal(size=self.frames) * rng.uniform(0, self.data.turn_deg) * (kind > 0)
         rolls[0] = 0
-        return np.asarray(np.rint(np.clip(path, -2 * limit, 2 * limit)), dtype=np.int64), np.cumsum(rolls)
+        if rng.random() < self.data.registered:
+            pixel = self.scale * SUPERSAMPLING
+            found = path[1:] / pixel + REGISTRATION_ERROR_PX * rng.normal(size=(self.frames - 1, 2))
+            path[1:] -= pixel * np.rint(found)
+        return np.asarray(np.rint(path), dtype=np.int64), np.cumsum(rolls)
 
     def _iris_steps(self, large: "Rendered", rng: np.random.Generator) -> list[NDArray[np.uint8]]:
         """One rendering for each frame: the eye may have moved or closed in its socket at some frame of the clip."""

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.back_projection import back_project
+from engines.frame_stack import FrameStack
 from engines.swinir import SwinIR
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 from train.data import Face, load_labelled
@@ -63,11 +64,13 @@ def eye_patches(faces: list[Face], condition: str, *, frames: int, scale: int = 
             sharp = moved if sharp is None else sharp
             taken.append(photograph(moved, CONDITIONS[condition], rng, scale))
         assert sharp is not None
-        picture = np.concatenate(taken, axis=2)
+        room = np.subtract(taken[0].shape[1::-1], (width, height))
         for eye in ((face.eyes + 0.5) * factor - 0.5 + shift) / scale:
-            x, y = round(float(eye[0] - width / 2)), round(float(eye[1] - height / 2))
-            x, y = max(0, min(x, picture.shape[1] - width)), max(0, min(y, picture.shape[0] - height))
-            lr.append(picture[y : y + height, x : x + width])
+            x, y = np.clip(np.rint(eye - (width / 2, height / 2)), 0, room).astype(int).tolist()
+            stack = FrameStack(frames)
+            for frame in reversed(taken):
+                (patch,) = stack.push(frame, [(x, y, width, height)])
+            lr.append(patch)
             hr.append(sharp[scale * y : scale * (y + height), scale * x : scale * (x + width)])
     return Patches(lr=np.stack(lr), hr=np.stack(hr))
 

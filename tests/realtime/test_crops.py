@@ -194,7 +194,7 @@ def run(cropper, images, seqs, eyes=lambda _: EYES):
     return crops
 
 
-IMAGES = {seq: noise(seq) for seq in range(12)}
+IMAGES = {seq: IMAGE + np.uint8(seq) for seq in range(12)}
 
 
 def test_last_frames_are_stacked_newest_first():
@@ -223,11 +223,26 @@ def test_frames_of_another_size_are_forgotten():
     assert stacked_seqs(run(Cropper(CropConfig(), frames=2), images, [0, 1]), images) == [1, 1]
 
 
-def test_all_frames_are_cut_at_the_current_window():
-    crops = run(Cropper(CropConfig(), frames=2), IMAGES, [0, 1], eyes=lambda seq: EYES + 20 * seq)
+def test_older_frames_are_cut_where_they_show_what_the_newest_one_shows():
+    images = {seq: np.roll(IMAGE, 20 * seq, axis=1) for seq in range(3)}
 
-    assert stacked_seqs(crops, IMAGES) == [1, 0]
-    assert crops.boxes[0].x + 31.5 == pytest.approx(320, abs=0.5)
+    crops = run(
+        Cropper(CropConfig(face=True), frames=3), images, range(3), eyes=lambda seq: EYES + np.array([20 * seq, 0])
+    )
+
+    assert crops.boxes[0].x + 31.5 == pytest.approx(340, abs=0.5)
+    assert stacked_seqs(crops, {2: images[2]}) == [2, 2, 2]
+    assert np.array_equal(crops.face[..., :3], crops.face[..., 6:])
+
+
+def test_a_window_that_follows_cuts_older_frames_at_its_new_place():
+    cropper = Cropper(CropConfig(), frames=2)
+    first = cropper(a_frame(IMAGE, 0), face_about(EYES)).boxes[0]
+
+    crops = cropper(a_frame(np.roll(IMAGE, 6, axis=1), 1), face_about(EYES + np.array([6, 0])))
+
+    assert crops.boxes[0].x == first.x + 6
+    assert np.array_equal(crops.patches[..., :3], crops.patches[..., 3:])
 
 
 def test_input_is_left_alone():

@@ -111,17 +111,25 @@ def shift_between(a, b):
     return np.hypot(*cv2.phaseCorrelate(*grey, cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F))[0])
 
 
-def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
-    def mean_shift(motion):
-        data = DataConfig(patch=64, motion=motion, eye_motion=0, repeated=0, duplicated=0, interocular_px=(60, 80))
-        made = samples(data, CLEAN, frames=2)
-        return np.mean([shift_between(lr[..., :3], lr[..., 3:]) for lr, *_ in (made.sample(i) for i in range(12))])
+def shifts(samples, motion, registered):
+    data = DataConfig(patch=64, motion=motion, registered=registered, eye_motion=0, interocular_px=(60, 80))
+    made = samples(replace(data, repeated=0, duplicated=0), CLEAN, frames=2)
+    return np.array([shift_between(lr[..., :3], lr[..., 3:]) for lr, *_ in (made.sample(i) for i in range(12))])
 
-    still, slow, fast = mean_shift((1, 0, 0)), mean_shift((0, 1, 0)), mean_shift((0, 0, 1))
+
+def test_moving_clips_move_by_a_pixel_or_so_and_fast_ones_faster(samples):
+    still, slow, fast = (shifts(samples, kind, 0).mean() for kind in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
 
     assert still < 0.02
     assert 0.2 < slow < 1.5
     assert slow < fast < 6
+
+
+def test_what_is_registered_moves_by_parts_of_a_pixel(samples):
+    moved = shifts(samples, (0, 0, 1), 1)
+
+    assert moved.mean() > 0.1
+    assert moved.max() < np.hypot(0.75, 0.75)
 
 
 def test_turn_is_counter_clockwise_about_the_middle():

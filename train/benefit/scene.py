@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.frame_stack import FrameStack
+from engines.window import Window
 from train.benefit.faces import LabelledFace
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 
@@ -16,10 +18,6 @@ WIDTH_PER_EYE, SURROUNDINGS_PX = 2.0, 12
 """The daemon's rule for a window's least width, from the wider eye's width."""
 WALK_PX = 0.5
 """Motion between two frames of a moving face, in camera pixels."""
-
-
-Window = tuple[int, int, int, int]
-"""x, y, width, height in camera pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +80,11 @@ class Scene:
         return [replace(self, moving=stack, still=stack) for stack in stacks]
 
     def patches(self, frames: int, *, still: bool = False) -> NDArray[np.uint8]:
-        """Both eyes as an engine takes them: uint8 (2, h, w, 3 * frames), newest first."""
-        return np.stack([cut((self.still if still else self.moving)[:frames], window) for window in self.windows])
+        """Both eyes as an engine takes them: uint8 (2, h, w, 3 * frames), newest first, older ones registered."""
+        stack = FrameStack(frames)
+        for frame in (self.still if still else self.moving)[frames - 1 :: -1]:
+            patches = stack.push(frame, self.windows)
+        return patches
 
     def enhanced(self, patches: NDArray[np.uint8]) -> View:
         """Enhanced eyes, uint8 (2, h * scale, w * scale, 3), in their places on the frame enlarged by bicubic."""
@@ -146,14 +147,6 @@ def eye_windows(corners: NDArray[np.float64]) -> tuple[Window, Window]:
 def window_size(eye_width_px: float) -> tuple[int, int]:
     """The smallest window of the ladder that holds an eye of this width with its surroundings."""
     return next((size for size in LADDER if size[0] >= WIDTH_PER_EYE * eye_width_px + SURROUNDINGS_PX), LADDER[-1])
-
-
-def cut(frames: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-    """Cut a window from frames (T, H, W, 3) and stack it on channels: uint8 (h, w, 3T); replicated outside."""
-    x, y, width, height = window
-    rows = np.clip(np.arange(y, y + height), 0, frames.shape[1] - 1)
-    columns = np.clip(np.arange(x, x + width), 0, frames.shape[2] - 1)
-    return frames[:, rows][:, :, columns].transpose(1, 2, 0, 3).reshape(height, width, -1)
 
 
 def _around(eye: NDArray[np.float64], size: tuple[int, int]) -> Window:

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.window import Window
 from train.benefit.faces import LabelledFace
 from train.benefit.method import Method
-from train.benefit.scene import View, Window, photographed
+from train.benefit.scene import View, photographed
 from train.conditions import CONDITIONS
 from train.metrics import scores
 

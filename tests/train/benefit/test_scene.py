@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from engines.window import cut
 from realtime.config import CropConfig
 from realtime.crops import Cropper
 from realtime.frames import Frame, Landmarks
 from train.benefit.faces import CORNERS
 from train.benefit.method import Method, bicubic_method, plain_methods
-from train.benefit.scene import LADDER, cut, eye_windows, photographed, window_size
+from train.benefit.scene import LADDER, eye_windows, photographed, window_size
 from train.benefit.synthetic import drawn_face
 
 
@@ -60,15 +61,15 @@ def test_a_moving_face_moves():
     assert not np.array_equal(scene("clean").moving[0], scene("clean").moving[1])
 
 
-def test_cut_repeats_the_edge_outside_and_stacks_newest_first():
-    frames = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+def test_older_frames_of_a_moving_face_are_laid_over_the_newest_one():
+    taken = scene("clean", frames=6)
 
-    patch = cut(frames, (-2, -1, 4, 3))
+    patches = taken.patches(6).astype(float)
 
-    assert patch.shape == (3, 4, 6)
-    assert np.array_equal(patch[0, 0, :3], frames[0, 0, 0])
-    assert np.array_equal(patch[0, 0, 3:], frames[1, 0, 0])
-    assert np.array_equal(patch[2, 3, :3], frames[0, 1, 1])
+    for patch, window in zip(patches, taken.windows, strict=True):
+        newest, oldest = (cut(image, window).astype(float) for image in taken.moving[[0, -1]])
+        assert np.array_equal(patch[..., :3], newest)
+        assert (patch[..., -3:] - newest).std() < 0.8 * (oldest - newest).std()
 
 
 @pytest.mark.parametrize("px", [30, 60, 80])
