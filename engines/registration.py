@@ -7,12 +7,14 @@ an offset that are unknown too, all of each block's own, the likelihood of a dis
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import native
 from engines.window import Window, cut
 
 SEARCH_PX = 4
@@ -24,6 +26,10 @@ WIDEST_PX = 96
 LEAST = 3e-3
 """Share of a block's variance that never counts as explained: blocks differ by what a part of a pixel changes."""
 
+TIE = 1e-6
+"""What a square pixel away from where it is expected costs a displacement, in units of its log-likelihood: what shows
+no contrast stays there."""
+
 
 def displacements(
     newer: NDArray[np.uint8], older: NDArray[np.uint8], windows: Sequence[Window], expected_N2: NDArray[np.int64]
@@ -34,7 +40,27 @@ def displacements(
     the eyes, photographed with noise of 4 to 10 levels, the error has a root mean square of 0.02 to 0.06 pixels along
     each axis, and of 0.03 to 0.17 where the eye jumps by 20 degrees or its lid closes.
     """
-    step = -(-windows[0][2] // WIDEST_PX)
+    if older.shape != newer.shape:
+        raise ValueError(f"older: expected the newer frame's shape {newer.shape}, got {older.shape}")
+    step = -(-max(windows[0][2:]) // WIDEST_PX)
+    if _has_native():
+        return native.displacements(newer, older, windows, expected_N2, step)
+    return reference(newer, older, windows, expected_N2, step)
+
+
+@cache
+def _has_native() -> bool:
+    return native.available()
+
+
+def reference(
+    newer: NDArray[np.uint8],
+    older: NDArray[np.uint8],
+    windows: Sequence[Window],
+    expected_N2: NDArray[np.int64],
+    step: int,
+) -> NDArray[np.float64]:
+    """As displacements(), where the native library is not built; windows are matched at 1 / step of their size."""
     margin = SEARCH_PX * step
     found = []
     for window, (dx, dy) in zip(windows, expected_N2.tolist(), strict=True):
@@ -57,10 +83,13 @@ def _unexplained(patch: NDArray[np.uint8], area: NDArray[np.uint8]) -> NDArray[n
 
 
 def _likeliest(share: NDArray[np.float32]) -> tuple[float, float]:
-    """x, y of the likeliest displacement, to a part of a pixel, given each block's unexplained share."""
-    row, column = np.unravel_index(np.log(share).sum(axis=0).argmin(), share.shape[1:])
+    """x, y of the likeliest displacement, to a part of a pixel, given each block's unexplained share (blocks, n, n)."""
+    away = np.arange(-SEARCH_PX, SEARCH_PX + 1.0) ** 2
+    row, column = np.unravel_index(
+        (np.log(share).sum(axis=0) + TIE * (away + away[:, np.newaxis])).argmin(), share.shape[1:]
+    )
     # The logarithm is too pointed for a parabola; the blocks' shares, each over what it is there, are not.
-    curve = (share / share[:, row, column, np.newaxis, np.newaxis]).sum(axis=0)
+    curve = np.einsum("bij,b->ij", share, 1 / share[:, row, column])
     return _vertex(curve[row], int(column)) - SEARCH_PX, _vertex(curve[:, column], int(row)) - SEARCH_PX
 
 

@@ -7,6 +7,7 @@ the passes. setup.py compiles the kernels once for each instruction set; the lib
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from engines.base import Engine
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
+from engines.window import Window
 
 LIBRARY = Path(__file__).with_name("library.so")
-INTERFACE = 1
+INTERFACE = 2
 MAX_THREADS = 64
 
 Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16"]
@@ -121,6 +123,44 @@ class NativeEngine(Engine):
             self._library.catchlight_destroy(engine)
 
 
+def available() -> bool:
+    """Whether the library is built and can be used."""
+    try:
+        _load()
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def displacements(
+    newer: NDArray[np.uint8],
+    older: NDArray[np.uint8],
+    windows: Sequence[Window],
+    expected_N2: NDArray[np.int64],
+    step: int,
+) -> NDArray[np.float64]:
+    """As engines.registration.displacements; step: windows are matched at 1 / step of their size.
+
+    Raises BackendUnavailable, EngineError.
+    """
+    newer, older = np.ascontiguousarray(newer), np.ascontiguousarray(older)
+    places, moved_N2 = np.array(windows, np.int32), expected_N2.astype(np.float64)
+    height, width, _ = newer.shape
+    _check(
+        _load().catchlight_displacements(
+            newer.ctypes.data,
+            older.ctypes.data,
+            height,
+            width,
+            places.ctypes.data,
+            len(places),
+            step,
+            moved_N2.ctypes.data,
+        )
+    )
+    return moved_N2
+
+
 def _cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -152,6 +192,7 @@ def _load() -> ctypes.CDLL:
     library.catchlight_name.restype = ctypes.c_char_p
     library.catchlight_destroy.argtypes = [pointer]
     library.catchlight_destroy.restype = None
+    library.catchlight_displacements.argtypes = [pointer, pointer, i32, i32, pointer, i32, i32, pointer]
     return library
 
 

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "network.h"
+#include "registration.h"
 
 // Checks what it is given and turns exceptions into codes; the work is in network.cpp.
 
@@ -22,6 +23,7 @@ struct catchlight_engine {
 namespace {
 
 constexpr int kMaxSide = 2048, kMaxImages = 65536, kMaxThreads = 64;
+constexpr int kMaxFrame = 16384, kMaxMatched = 128;  // the squares of (128 + 8)^2 bytes have a sum below 2^31
 
 bool between(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
 
@@ -116,3 +118,26 @@ int32_t catchlight_run(catchlight_engine* engine, const uint8_t* input, int32_t 
 const char* catchlight_name(const catchlight_engine* engine) { return engine ? engine->network.kernels().name : ""; }
 
 void catchlight_destroy(catchlight_engine* engine) { delete engine; }
+
+int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height, int32_t width,
+                                 const int32_t* windows, int32_t count, int32_t step, double* moved) {
+  if (newer == nullptr || older == nullptr || windows == nullptr || moved == nullptr ||
+      !between(height, 1, kMaxFrame) || !between(width, 1, kMaxFrame) || !between(step, 1, kMaxFrame)) {
+    return CATCHLIGHT_BAD_ARGUMENT;
+  }
+  return guarded([&]() -> int32_t {
+    for (int i = 0; i < count; ++i) {
+      const int32_t* window = windows + 4 * i;
+      double(&place)[2] = *reinterpret_cast<double(*)[2]>(moved + 2 * i);
+      for (int axis = 0; axis < 2; ++axis) {
+        if (!between(window[axis], -kMaxFrame, kMaxFrame) || !between(window[2 + axis] / step, 3, kMaxMatched) ||
+            !(place[axis] >= -kMaxFrame && place[axis] <= kMaxFrame)) {
+          return CATCHLIGHT_BAD_ARGUMENT;
+        }
+      }
+      catchlight::find_displacement({newer, height, width}, {older, height, width},
+                                    {window[0], window[1], window[2], window[3]}, step, place);
+    }
+    return CATCHLIGHT_OK;
+  });
+}

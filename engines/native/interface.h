@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a structure below changes.
-#define CATCHLIGHT_INTERFACE 1
+#define CATCHLIGHT_INTERFACE 2
 
 #define CATCHLIGHT_EXPORT __attribute__((visibility("default")))
 
@@ -62,6 +62,14 @@ CATCHLIGHT_EXPORT const char* catchlight_name(const catchlight_engine* engine);
 
 // Joins the threads and frees everything; null is harmless.
 CATCHLIGHT_EXPORT void catchlight_destroy(catchlight_engine* engine);
+
+// How far what windows show has moved from a newer frame to an older one, both uint8 (height, width, 3); as
+// displacements() in engines/registration.py. windows: (count, 4), x, y, width and height; one may reach outside by no
+// more than its size. step: each is matched at 1 / step of its size, which must be 3 to 128 along each side. moved:
+// (count, 2), x and y in whole pixels about which is looked; receives what to add to a window's x and y.
+CATCHLIGHT_EXPORT int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height,
+                                                   int32_t width, const int32_t* windows, int32_t count, int32_t step,
+                                                   double* moved);
 
 #ifdef __cplusplus
 }

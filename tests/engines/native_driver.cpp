@@ -1,5 +1,6 @@
 // Exercises the native library under sanitizers (`make sanitize`): every instruction set that runs here, many networks,
 // shapes and numbers of threads, wrong arguments, and results that must not depend on any of it.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -89,6 +90,32 @@ void exercise(const catchlight::Config& config) {
   }
 }
 
+// Frames exactly as large as they must be, and windows inside, across each edge and far outside.
+void follow() {
+  const int height = 60, width = 80;
+  std::vector<uint8_t> newer(height * width * 3), older(newer.size());
+  std::mt19937 noise(3);
+  for (uint8_t& value : newer) value = static_cast<uint8_t>(noise());
+  std::copy_n(newer.begin(), newer.size() - 6, older.begin() + 6);  // two pixels to the right
+  const std::vector<int32_t> windows = {10, 9,   32, 24, -9, -7,  32, 24, 60, 50, 32, 24,
+                                        -90, 200, 32, 24, 0,  0, 80, 60, 7,  7, 3,  3};
+  const int count = static_cast<int>(windows.size()) / 4;
+  for (int step : {1, 2, 7}) {
+    std::vector<double> moved(2 * count, 0.0);
+    const int few = step == 1 ? count : step == 2 ? count - 1 : 0;  // the last is too small for steps
+    CHECK(catchlight_displacements(newer.data(), older.data(), height, width, windows.data(), few, step,
+                                   moved.data()) == CATCHLIGHT_OK);
+    if (step == 1) CHECK(std::fabs(moved[0] - 2) < 0.1 && std::fabs(moved[1]) < 0.1);
+    for (double value : moved) CHECK(std::fabs(value) <= 4.5 * step);
+  }
+  std::vector<double> far = {NAN, 0};
+  CHECK(catchlight_displacements(newer.data(), older.data(), height, width, windows.data(), 1, 1, far.data()) ==
+        CATCHLIGHT_BAD_ARGUMENT);
+  far = {1e9, 0};
+  CHECK(catchlight_displacements(newer.data(), older.data(), height, width, windows.data(), 1, 1, far.data()) ==
+        CATCHLIGHT_BAD_ARGUMENT);
+}
+
 void refuse() {
   const int32_t depth = 1;
   catchlight_config config = {2, 1, 1, 16, 2, 2, 1, &depth};
@@ -107,6 +134,7 @@ void refuse() {
 
 int main() {
   refuse();
+  follow();
   exercise({2, 1, 1, 16, 2, 2, {2, 2}});
   exercise({2, 3, 2, 24, 2, 2, {2}});
   exercise({4, 2, 1, 7, 7, 1, {1, 3}});

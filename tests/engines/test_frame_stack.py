@@ -1,9 +1,12 @@
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
+from engines import native
 from engines.frame_stack import FrameStack
-from engines.registration import displacements
+from engines.registration import displacements, reference
 
 WINDOW = (80, 60, 64, 48)
 STILL = np.zeros((1, 2), np.int64)
@@ -35,6 +38,30 @@ def test_a_displacement_is_found_to_a_part_of_a_pixel(x, y, noise):
     (found,) = displacements(newer, older, [WINDOW], STILL)
 
     assert found == pytest.approx([-x, -y], abs=0.12)
+
+
+@pytest.mark.skipif(not native.available(), reason="the native library is not built")
+@pytest.mark.parametrize("window", [WINDOW, (-20, 150, 96, 64), (200, -9, 70, 50), (3, 5, 192, 128), (9, 9, 224, 160)])
+@pytest.mark.parametrize(("x", "y"), [(0.4, -1.3), (-12, 30), (0, 0)])
+def test_the_native_library_finds_the_same(window, x, y):
+    older, newer = photographed(texture(), 5, 1), photographed(moved(texture(), x, y), 5, 2)
+    expected, step = np.rint([[-x, -y]]).astype(np.int64), -(-window[2] // 96)
+
+    found = native.displacements(newer, older, [window], expected, step)
+
+    assert found == pytest.approx(reference(newer, older, [window], expected, step), abs=0.02)
+
+
+def test_what_shows_nothing_has_not_moved():
+    black = np.zeros((200, 240, 3), np.uint8)
+
+    for find in (displacements, partial(reference, step=1)):
+        assert find(black, black, [WINDOW], np.array([[5, -2]])).tolist() == [[5, -2]]
+
+
+def test_frames_of_two_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"expected the newer frame's shape \(200, 240, 3\), got \(200, 239, 3\)"):
+        displacements(photographed(texture()), photographed(texture())[:, 1:], [WINDOW], STILL)
 
 
 def test_light_that_changes_moves_nothing():

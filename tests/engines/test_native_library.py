@@ -117,6 +117,28 @@ def test_null_is_refused_everywhere(library):
     library.catchlight_destroy(None)
 
 
+@pytest.mark.parametrize(
+    ("size", "window", "step"),
+    [
+        ((0, 8), (0, 0, 8, 8), 1),
+        ((8, 1 << 20), (0, 0, 8, 8), 1),
+        ((8, 8), (0, 0, 2, 8), 1),
+        ((8, 8), (0, 0, 8, 129), 1),
+        ((8, 8), (0, 0, 8, 8), 0),
+        ((8, 8), (0, 0, 8, 8), 3),
+        ((8, 8), (0, 1 << 30, 8, 8), 1),
+    ],
+)
+def test_a_window_that_cannot_be_followed_is_refused(library, size, window, step):
+    frame, moved = (ctypes.c_uint8 * 192)(), (ctypes.c_double * 2)()
+
+    def follow(newer, older):
+        return library.catchlight_displacements(newer, older, *size, (ctypes.c_int32 * 4)(*window), 1, step, moved)
+
+    assert follow(frame, frame) == follow(None, frame) == follow(frame, None) == BAD_ARGUMENT
+    assert list(moved) == [0, 0]
+
+
 def run_without_library(tmp_path: Path, content: bytes | None) -> str:
     """The message of BackendUnavailable from a copy of the package with that library, or with none."""
     shutil.copytree(
