@@ -63,7 +63,7 @@ class Crops:
     boxes: tuple[Box, ...]
     """The image-left eye, then the image-right eye, both of one size; empty without a face."""
     patches: NDArray[np.uint8] | None
-    """uint8 (2, h, w, 3T), BGR, newest frame first; None without a face."""
+    """uint8 (2, h, w, 3T), BGR, newest frame first, older ones registered to it; None without a face."""
     face_box: Box | None = None
     """The face's window, when it was asked for."""
     face: NDArray[np.uint8] | None = None
