@@ -37,7 +37,7 @@ from train.gate import (
 )
 
 BIASED = {"gaze bias, degrees"}
-KNOWN_HARM = {"medium8-fidelity": BIASED, "small8": BIASED, "nano3": BIASED, "medium1": BIASED}
+KNOWN_HARM = {"fine8": BIASED, "medium8-fidelity": BIASED, "small8": BIASED, "nano3": BIASED, "medium1": BIASED}
 """Rules that shipped weights break on labelled faces, as README says; the default breaks none."""
 HARM_TO_DRAWN_EYES = {
     "small8": {
