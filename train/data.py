@@ -214,7 +214,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         path = np.clip(np.cumsum(np.clip(steps, -limit, limit), axis=0), -2 * limit, 2 * limit)
         rolls = rng.normal(size=self.frames) * rng.uniform(0, self.data.turn_deg) * (kind > 0)
         rolls[0] = 0
-        if rng.random() < self.data.registered:
+        if self.frames > 1 and rng.random() < self.data.registered:
             pixel = self.scale * SUPERSAMPLING
             found = path[1:] / pixel + REGISTRATION_ERROR_PX * rng.normal(size=(self.frames - 1, 2))
             path[1:] -= pixel * np.rint(found)
