@@ -52,6 +52,11 @@ class FrameStack:
         moved_NT2 = np.rint(self._moved_TN2).astype(np.int64).transpose(1, 0, 2)
         return np.stack([self._stacked(window, moved_T2) for window, moved_T2 in zip(windows, moved_NT2, strict=True)])
 
+    def push_all(self, images: Sequence[NDArray[np.uint8]], windows: Sequence[Window]) -> NDArray[np.uint8]:
+        """At least one frame, newest first, at windows that stay where they are; the newest one's stacks, as push()."""
+        *_, stacks = (self.push(image, windows) for image in reversed(images))
+        return stacks
+
     def _stacked(self, window: Window, moved_T2: NDArray[np.int64]) -> NDArray[np.uint8]:
         x, y, width, height = window
         seen = [

@@ -7,7 +7,6 @@ an offset that are unknown too, all of each block's own, the likelihood of a dis
 """
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import product
 
 import cv2
@@ -43,14 +42,9 @@ def displacements(
     if older.shape != newer.shape:
         raise ValueError(f"older: expected the newer frame's shape {newer.shape}, got {older.shape}")
     step = -(-max(windows[0][2:]) // WIDEST_PX)
-    if _has_native():
+    if native.available():
         return native.displacements(newer, older, windows, expected_N2, step)
     return reference(newer, older, windows, expected_N2, step)
-
-
-@cache
-def _has_native() -> bool:
-    return native.available()
 
 
 def reference(

@@ -81,13 +81,12 @@ class Cropper:
         the frame's size: the newest frame stands in for them.
         """
         if landmarks is None:
-            self._before = None
+            self._forget_frames()
             self._eyes.forget()
             self._face.forget()
             return Crops(frame=frame, landmarks=None, boxes=(), patches=None)
-        if self._before is None or not _follows(frame, self._before):
-            self._eye_stack.forget()
-            self._face_stack.forget()
+        if self._before is not None and not _follows(frame, self._before):
+            self._forget_frames()
         self._before = frame
 
         centres, width_px = _eyes(landmarks)
@@ -99,6 +98,11 @@ class Cropper:
         (face_box,) = self._face.about(centre, width_px)
         face = self._face_stack.push(frame.image, [_window(face_box)], centre)
         return Crops(frame=frame, landmarks=landmarks, boxes=boxes, patches=patches, face_box=face_box, face=face)
+
+    def _forget_frames(self) -> None:
+        self._before = None
+        self._eye_stack.forget()
+        self._face_stack.forget()
 
 
 def _eyes(landmarks: Landmarks) -> tuple[NDArray[np.float32], float]:

@@ -67,9 +67,7 @@ def eye_patches(faces: list[Face], condition: str, *, frames: int, scale: int = 
         room = np.subtract(taken[0].shape[1::-1], (width, height))
         for eye in ((face.eyes + 0.5) * factor - 0.5 + shift) / scale:
             x, y = np.clip(np.rint(eye - (width / 2, height / 2)), 0, room).astype(int).tolist()
-            stack = FrameStack(frames)
-            for frame in reversed(taken):
-                (patch,) = stack.push(frame, [(x, y, width, height)])
+            (patch,) = FrameStack(frames).push_all(taken, [(x, y, width, height)])
             lr.append(patch)
             hr.append(sharp[scale * y : scale * (y + height), scale * x : scale * (x + width)])
     return Patches(lr=np.stack(lr), hr=np.stack(hr))

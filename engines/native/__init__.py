@@ -123,6 +123,7 @@ class NativeEngine(Engine):
             self._library.catchlight_destroy(engine)
 
 
+@cache
 def available() -> bool:
     """Whether the library is built and can be used."""
     try:

@@ -6,7 +6,7 @@
 #include "network.h"
 #include "registration.h"
 
-// Checks what it is given and turns exceptions into codes; the work is in network.cpp.
+// Checks what it is given and turns exceptions into codes; the work is in network.cpp and registration.cpp.
 
 using catchlight::Config;
 using catchlight::Kernels;

@@ -81,10 +81,7 @@ class Scene:
 
     def patches(self, frames: int, *, still: bool = False) -> NDArray[np.uint8]:
         """Both eyes as an engine takes them: uint8 (2, h, w, 3 * frames), newest first, older ones registered."""
-        stack = FrameStack(frames)
-        for frame in (self.still if still else self.moving)[frames - 1 :: -1]:
-            patches = stack.push(frame, self.windows)
-        return patches
+        return FrameStack(frames).push_all([*(self.still if still else self.moving)[:frames]], self.windows)
 
     def enhanced(self, patches: NDArray[np.uint8]) -> View:
         """Enhanced eyes, uint8 (2, h * scale, w * scale, 3), in their places on the frame enlarged by bicubic."""
