@@ -35,7 +35,7 @@ fuzz:
 	python tests/fuzz/wire.py -max_total_time=600
 
 # The native library's driver under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
-NATIVE = interface network pool registration weights kernel_portable
+NATIVE = back_projection interface network pool registration weights kernel_portable
 ifeq ($(shell uname -m),x86_64)
 NATIVE += kernel_avx2 kernel_avx512 kernel_avx512bf16
 endif

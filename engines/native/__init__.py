@@ -15,13 +15,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.back_projection import MISTAKE_LEVELS, NOISE_LEVELS
 from engines.base import Engine
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
 from engines.window import Window
 
 LIBRARY = Path(__file__).with_name("library.so")
-INTERFACE = 2
+INTERFACE = 3
 MAX_THREADS = 64
 
 Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16"]
@@ -116,6 +117,23 @@ class NativeEngine(Engine):
             )
         return output
 
+    def _back_project(self, batch: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        images, height, width, _ = batch.shape
+        _check(
+            self._library.catchlight_back_project(
+                batch.ctypes.data,
+                images,
+                height,
+                width,
+                self.frames,
+                self.scale,
+                MISTAKE_LEVELS,
+                NOISE_LEVELS,
+                enhanced.ctypes.data,
+            )
+        )
+        return enhanced
+
     def close(self) -> None:
         """Join the threads and free the memory."""
         with self._lock:
@@ -193,6 +211,9 @@ def _load() -> ctypes.CDLL:
     library.catchlight_name.restype = ctypes.c_char_p
     library.catchlight_destroy.argtypes = [pointer]
     library.catchlight_destroy.restype = None
+    library.catchlight_back_project.argtypes = [
+        pointer, i32, i32, i32, i32, i32, ctypes.c_float, ctypes.c_float, pointer
+    ]  # fmt: skip
     library.catchlight_displacements.argtypes = [pointer, pointer, i32, i32, pointer, i32, i32, pointer]
     return library
 

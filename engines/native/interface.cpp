@@ -3,10 +3,12 @@
 #include <new>
 #include <system_error>
 
+#include "back_projection.h"
 #include "network.h"
 #include "registration.h"
 
-// Checks what it is given and turns exceptions into codes; the work is in network.cpp and registration.cpp.
+// Checks what it is given and turns exceptions into codes; the work is in network.cpp, registration.cpp and
+// back_projection.cpp.
 
 using catchlight::Config;
 using catchlight::Kernels;
@@ -137,6 +139,23 @@ int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int
       }
       catchlight::find_displacement({newer, height, width}, {older, height, width},
                                     {window[0], window[1], window[2], window[3]}, step, place);
+    }
+    return CATCHLIGHT_OK;
+  });
+}
+
+int32_t catchlight_back_project(const uint8_t* input, int32_t images, int32_t height, int32_t width, int32_t frames,
+                                int32_t scale, float mistake, float noise, uint8_t* enhanced) {
+  if (input == nullptr || enhanced == nullptr || !between(images, 1, kMaxImages) || !between(height, 1, kMaxSide) ||
+      !between(width, 1, kMaxSide) || !between(frames, 1, 8) || !(scale == 2 || scale == 4 || scale == 8) ||
+      !(noise > mistake)) {
+    return CATCHLIGHT_BAD_ARGUMENT;
+  }
+  return guarded([&]() -> int32_t {
+    const size_t pixels = static_cast<size_t>(height) * width;
+    for (int n = 0; n < images; ++n) {
+      catchlight::back_project(input + n * pixels * 3 * frames, height, width, 3 * frames, scale, mistake, noise,
+                               enhanced + n * pixels * 3 * scale * scale);
     }
     return CATCHLIGHT_OK;
   });

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a structure below changes.
-#define CATCHLIGHT_INTERFACE 2
+#define CATCHLIGHT_INTERFACE 3
 
 #define CATCHLIGHT_EXPORT __attribute__((visibility("default")))
 
@@ -70,6 +70,13 @@ CATCHLIGHT_EXPORT void catchlight_destroy(catchlight_engine* engine);
 CATCHLIGHT_EXPORT int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height,
                                                    int32_t width, const int32_t* windows, int32_t count, int32_t step,
                                                    double* moved);
+
+// Back-projects what an engine made of a batch, in place; as back_project() in engines/back_projection.py. input: uint8
+// (images, height, width, 3*frames); enhanced: uint8 (images, height*scale, width*scale, 3); mistake, noise: in grey
+// levels, the second the larger.
+CATCHLIGHT_EXPORT int32_t catchlight_back_project(const uint8_t* input, int32_t images, int32_t height, int32_t width,
+                                                  int32_t frames, int32_t scale, float mistake, float noise,
+                                                  uint8_t* enhanced);
 
 #ifdef __cplusplus
 }

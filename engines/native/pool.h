@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace catchlight {
 
 // A counter that can be waited on: for a short spin first, since passes follow each other within microseconds, then
@@ -56,6 +60,7 @@ class Pool {
   void serve(int thread);
   void work(int thread);
   void stop();
+  void keep_apart();
 
   const int threads_;
   std::unique_ptr<Range[]> ranges_;
@@ -64,6 +69,10 @@ class Pool {
   const void* context_ = nullptr;
   int items_ = 0;
   uint32_t pass_ = 0;
+#if defined(__linux__)
+  cpu_set_t cores_;  // that the pool was made with
+#endif
+  int callers_core_ = -1;  // where workers do not run
   alignas(64) std::atomic<int> done_{0};
   std::atomic<bool> stopping_{false};
   Signal started_, finished_;

@@ -116,6 +116,18 @@ void follow() {
         CATCHLIGHT_BAD_ARGUMENT);
 }
 
+// Buffers exactly as large as they must be, at every scale.
+void back_project() {
+  const int images = 2, height = 5, width = 7, frames = 3;
+  for (int scale : {2, 4, 8}) {
+    std::vector<uint8_t> input(images * height * width * 3 * frames, 100), enhanced;
+    enhanced.assign(static_cast<size_t>(images) * height * width * 3 * scale * scale, 101);
+    CHECK(catchlight_back_project(input.data(), images, height, width, frames, scale, 1.4f, 2.f, enhanced.data()) ==
+          CATCHLIGHT_OK);
+    for (uint8_t value : enhanced) CHECK(value == 100);
+  }
+}
+
 void refuse() {
   const int32_t depth = 1;
   catchlight_config config = {2, 1, 1, 16, 2, 2, 1, &depth};
@@ -135,6 +147,7 @@ void refuse() {
 int main() {
   refuse();
   follow();
+  back_project();
   exercise({2, 1, 1, 16, 2, 2, {2, 2}});
   exercise({2, 3, 2, 24, 2, 2, {2}});
   exercise({4, 2, 1, 7, 7, 1, {1, 3}});

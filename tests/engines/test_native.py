@@ -1,5 +1,6 @@
 """The native engine equals the eager network, whatever the shape, instruction set and number of threads."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engines import BackendUnavailable, Checkpoint, EngineError, load_checkpoint, shipped_tiers
+from engines.back_projection import back_project
 from engines.native import _INSTRUCTIONS, NativeEngine, _load
 from engines.swinir import SwinIR
 
 INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
+
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 # How far those that round factors to 16 bits may be from the network.
 ROUNDED = {"avx2int16": 0.25 / 255, "avx512bf16": 1 / 255}
@@ -79,10 +83,18 @@ def eager(model: SwinIR, batch: np.ndarray) -> np.ndarray:
         return model(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255).permute(0, 2, 3, 1).numpy()
 
 
-def worker_threads() -> int:
+def worker_threads() -> list[int]:
     """Threads of this process that belong to native engines."""
     names = [Path(task, "comm") for task in Path("/proc/self/task").iterdir()]
-    return sum(name.read_text() == "catchlight\n" for name in names if name.exists())
+    return [int(name.parent.name) for name in names if name.exists() and name.read_text() == "catchlight\n"]
+
+
+def running(workers: int) -> list[int]:
+    """So many worker threads, once they run: a thread names itself."""
+    deadline = time.monotonic() + 20
+    while len(worker_threads()) < workers and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return worker_threads()
 
 
 def check(engine: NativeEngine, batch: np.ndarray, expected: np.ndarray, tolerance: float = 5e-6) -> None:
@@ -256,19 +268,62 @@ def test_two_callers_wait_for_each_other(network, instructions, noise):
         assert all(np.array_equal(result, expected[i]) for result in results[i])
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_back_projection_equals_that_of_all_other_engines(network, noise, scale):
+    checkpoint, _ = network({2: "eight frames", 4: "x4, two frames", 8: "x8 from half"}[scale])
+    batch = noise(3, 9, 14, 3 * checkpoint.config.frames)
+    frame = batch[..., :3]
+    rng, changed = np.random.default_rng(scale), []
+
+    with NativeEngine(checkpoint, threads=1) as engine:
+        for level in (0.0, 1.0, 1.5, 1.8, 1.9, 3.0):
+            smooth = (frame + np.rint(rng.normal(0, level, frame.shape))).repeat(scale, axis=1).repeat(scale, axis=2)
+            enhanced = (smooth + rng.normal(0, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
+            expected = back_project(frame, enhanced)
+            np.testing.assert_array_equal(engine._back_project(batch, enhanced.copy()), expected)
+            changed.append((expected != enhanced).any())
+
+    assert changed[0]
+    assert not changed[-1]
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="one core, or no Linux")
+def test_workers_stay_off_the_core_of_their_caller(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    try:
+        with NativeEngine(checkpoint, threads=2) as engine:
+            for core in (min(CORES), max(CORES), min(CORES)):
+                os.sched_setaffinity(0, {core})
+                engine(noise(1, 16, 16, 3))
+                (worker,) = running(workers=1)
+                assert os.sched_getaffinity(worker) == CORES - {core}
+    finally:
+        os.sched_setaffinity(0, CORES)
+
+
+@pytest.mark.skipif(not CORES, reason="no Linux")
+def test_on_one_core_workers_share_it(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    os.sched_setaffinity(0, {min(CORES)})
+    try:
+        with NativeEngine(checkpoint, threads=2) as engine:
+            engine(noise(1, 16, 16, 3))
+            (worker,) = running(workers=1)
+            assert os.sched_getaffinity(worker) == {min(CORES)}
+    finally:
+        os.sched_setaffinity(0, CORES)
+
+
 def test_close_ends_its_threads_and_the_engine(network, instructions, noise):
     checkpoint, _ = network("D16")
 
     engine = NativeEngine(checkpoint, threads=4)
-    deadline = time.monotonic() + 20
-    while worker_threads() < 3 and time.monotonic() < deadline:  # a thread names itself once it runs
-        time.sleep(0.01)
-    during = worker_threads()
+    during = len(running(workers=3))
     engine.close()
     engine.close()
 
     assert during == 3
-    assert worker_threads() == 0
+    assert not worker_threads()
     with pytest.raises(EngineError, match="closed"):
         engine(noise(1, 8, 8, 3))
 

@@ -139,6 +139,28 @@ def test_a_window_that_cannot_be_followed_is_refused(library, size, window, step
     assert list(moved) == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("shape", "levels"),
+    [
+        ((0, 4, 4, 1, 2), (1.4, 2.0)),
+        ((1, 0, 4, 1, 2), (1.4, 2.0)),
+        ((1, 4, 2049, 1, 2), (1.4, 2.0)),
+        ((1, 4, 4, 9, 2), (1.4, 2.0)),
+        ((1, 4, 4, 1, 3), (1.4, 2.0)),
+        ((1, 4, 4, 1, 2), (2.0, 2.0)),
+        ((1, 4, 4, 1, 2), (1.4, float("nan"))),
+    ],
+)
+def test_what_cannot_be_back_projected_is_refused(library, shape, levels):
+    frame, enhanced = (ctypes.c_uint8 * 48)(), (ctypes.c_uint8 * 192)(*[1] * 192)
+
+    def project(frame, enhanced):
+        return library.catchlight_back_project(frame, *shape, *map(ctypes.c_float, levels), enhanced)
+
+    assert project(frame, enhanced) == project(None, enhanced) == project(frame, None) == BAD_ARGUMENT
+    assert set(enhanced) == {1}
+
+
 def run_without_library(tmp_path: Path, content: bytes | None) -> str:
     """The message of BackendUnavailable from a copy of the package with that library, or with none."""
     shutil.copytree(
