@@ -8,7 +8,7 @@ namespace catchlight {
 namespace {
 
 constexpr int kSearch = 4, kPlaces = 2 * kSearch + 1, kBlocks = 3;
-constexpr double kLeast = 3e-3, kTie = 1e-6;
+constexpr double kLeast = 3e-3, kAway = 0.05;
 constexpr int kTogether = 8;  // products of 16-bit numbers that a vector holds
 
 // The green channel of a window at 1 / step of its size. Rows lie `stride` apart, and kTogether numbers after the last
@@ -112,12 +112,13 @@ void find_displacement(Picture newer, Picture older, Window window, int step, do
   Shares shares;
   find_unexplained({newer, window, step}, {older, around, step}, shares);
 
+  double away[kPlaces];
+  for (int i = 0; i < kPlaces; ++i) away[i] = std::exp(kAway * (i - kSearch) * (i - kSearch));
   double least = HUGE_VAL;
   int row = kSearch, column = kSearch;
   for (int y = 0; y < kPlaces; ++y) {
     for (int x = 0; x < kPlaces; ++x) {
-      const int dx = x - kSearch, dy = y - kSearch;
-      double product = 1 + kTie * (dx * dx + dy * dy);  // with nine shares of at least kLeast: no underflow
+      double product = away[x] * away[y];  // with nine shares of at least kLeast: no underflow
       for (const auto& share : shares) product *= share[y][x];
       if (product < least) least = product, row = y, column = x;
     }

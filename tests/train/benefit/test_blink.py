@@ -79,5 +79,4 @@ def test_blinks_are_measured_of_temporal_methods_alone():
     assert blinks(bicubic) == []
     assert len(rows) == 6
     assert all(abs(row["ghost"][1]) < 0.02 for row in rows)
-    # Drawn skin has no texture: in noise the lid is all that registration can hold on to, and moves the older frame.
-    assert all(row["ghost"][0] > (0.9 if row["condition"] == "clean" else 0.3) for row in rows)
+    assert all(row["ghost"][0] > 0.8 for row in rows)
