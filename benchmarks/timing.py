@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-SETTLE_S = 0.003
-"""Between two calls: threads that spin after one contender's work must not slow the next one's."""
+SETTLE_S = 0.06
+"""Between two calls: threads that spin after one contender's work must not slow the next one's. Of two cores one was
+busy for 50 ms after a call of ONNX Runtime, for 10 after one of PyTorch, for 0.6 after one of OpenVINO and for 0.1 after
+one of the native engine."""
 MIN_CALLS = 5
 
 
@@ -34,9 +36,8 @@ class Contender:
 def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
     """Rounds of one call each, for about so many seconds, at least MIN_CALLS calls each.
 
-    Each round has an order of its own: threads of PyTorch spin for longer than SETTLE_S, and would slow whoever always
-    came after it. A contender that takes longer than its share sits out rounds in between, so that the quick ones get
-    more calls.
+    Each round has an order of its own, so that nobody always comes after the same one. A contender that takes longer
+    than its share sits out rounds in between, so that the quick ones get more calls.
     """
     once_ms = []
     for contender in contenders:

@@ -130,7 +130,7 @@ int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int
   return guarded([&]() -> int32_t {
     for (int i = 0; i < count; ++i) {
       const int32_t* window = windows + 4 * i;
-      double(&place)[2] = *reinterpret_cast<double(*)[2]>(moved + 2 * i);
+      double* place = moved + 2 * i;
       for (int axis = 0; axis < 2; ++axis) {
         if (!between(window[axis], -kMaxFrame, kMaxFrame) || !between(window[2 + axis] / step, 3, kMaxMatched) ||
             !(place[axis] >= -kMaxFrame && place[axis] <= kMaxFrame)) {

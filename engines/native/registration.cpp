@@ -105,7 +105,7 @@ double vertex(double before, double here, double after) {
 
 }  // namespace
 
-void find_displacement(Picture newer, Picture older, Window window, int step, double (&moved)[2]) {
+void find_displacement(Picture newer, Picture older, Window window, int step, double* moved) {
   const int margin = kSearch * step;
   const Window around = {window.x + (int)moved[0] - margin, window.y + (int)moved[1] - margin,
                          window.width + 2 * margin, window.height + 2 * margin};

@@ -16,6 +16,6 @@ struct Window {
 
 // moved: x and y in whole pixels about which is looked; from it, what to add to the window's x and y. The window is
 // matched at 1 / step of its size.
-void find_displacement(Picture newer, Picture older, Window window, int step, double (&moved)[2]);
+void find_displacement(Picture newer, Picture older, Window window, int step, double* moved);
 
 }  // namespace catchlight
