@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 SETTLE_S = 0.06
-"""Between two calls: threads that spin after one contender's work must not slow the next one's. Of two cores one was
-busy for 50 ms after a call of ONNX Runtime, for 10 after one of PyTorch, for 0.6 after one of OpenVINO and for 0.1 after
-one of the native engine."""
+"""Between two calls: threads that spin after one contender's work must not slow the next one's.
+
+Of two cores one was busy for 50 ms after a call of ONNX Runtime, for 10 after one of PyTorch, for 0.6 after one of
+OpenVINO and for 0.1 after one of the native engine.
+"""
 MIN_CALLS = 5
 
 

@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -29,9 +30,19 @@ FARTHEST_LEVELS = 32
 FARTHEST_SHARE, NEAREST_LEVELS = 0.5, 4
 """In the dark, half of the brightness is far already; within four levels nothing is."""
 
+LONGEST_PAUSE_S = 600.0
+"""The most that an engine which was late again and again is kept waiting."""
+
+
+class Late(EngineError):
+    """An engine has not answered in time; it may yet."""
+
 
 class ResilientEngine(Engine):
     """Runs one engine; when that fails, bicubic serves from the same batch on until the next one is open and warm.
+
+    One that was only late, on a machine that stood still for a moment, serves again once it has answered, if no other
+    has taken over before: at the earliest after a pause, which doubles each time.
 
     Its name, tier and sha256 say which engine made the batch that it returned last, and passed_over grows by one line
     with each failure. A batch holds the frames that the most demanding engine needs; the others see the newest of them.
@@ -47,12 +58,14 @@ class ResilientEngine(Engine):
         frames: int = 0,
         timeout_s: float = 0.8,
         first_timeout_s: float = 60.0,
+        pause_s: float = 1.0,
     ) -> None:
         """engine: the one to begin with, and from now on this one's to close. spares: open the next ones, best first.
 
         frames: what a batch holds, where a later engine may need more than the first; 0: as many as the first.
         timeout_s: a batch of up to ORDINARY_PX pixels that takes longer counts as a hang; larger ones get more in
         proportion. first_timeout_s: the same for an engine's first batch of a shape, which may have to compile.
+        pause_s: the first pause of an engine that was late.
         """
         self.frames, self.scale = max(frames, engine.frames), engine.scale
         self.passed_over = engine.passed_over
@@ -62,6 +75,9 @@ class ResilientEngine(Engine):
         self._shapes: dict[tuple[int, ...], None] = {}
         self._current: _Runner | None = _Runner(engine)
         self._opening: Future[_Runner] | None = None
+        self._opening_spare: Opener | None = None
+        self._late: _Runner | None = None
+        self._pause_s, self._pause_ends_s = pause_s, 0.0
         self._describe(engine)
 
     def replace(self, opener: Opener) -> None:
@@ -95,19 +111,38 @@ class ResilientEngine(Engine):
         reason = f"{engine.name} ({engine.tier}): failed while running: {err}"
         log.error("%s; bicubic serves until another engine is ready", reason)
         self.passed_over += (reason,)
-        if self._current is not None:
-            self._current.dismiss()
-        self._current = None
+        self._dismiss_late()
+        runner, self._current = self._current, None
+        if runner is not None and isinstance(err, Late):
+            self._late = runner
+            self._pause_ends_s = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        elif runner is not None:
+            runner.dismiss()
         self._next_spare()
+
+    def _dismiss_late(self) -> None:
+        if self._late is not None:
+            self._late.dismiss()
+        self._late = None
 
     def _next_spare(self) -> None:
         if self._opening is None and self._spares:
-            self._opening = self._open_in_background(self._spares.pop(0))
+            self._opening_spare = self._spares.pop(0)
+            self._opening = self._open_in_background(self._opening_spare)
+
+    def _take_back(self) -> None:
+        if self._late is None or not self._late.answered or time.monotonic() < self._pause_ends_s:
+            return
+        self._current, self._late = self._late, None
+        log.warning("%s answered after all and serves again", self._current.engine.name)
 
     def _take_over(self) -> None:
+        self._take_back()
         if self._opening is None or not self._opening.done():
             return
         opening, self._opening = self._opening, None
+        spare, self._opening_spare = self._opening_spare, None
         try:
             opened = opening.result()
         except EngineError as err:
@@ -116,8 +151,13 @@ class ResilientEngine(Engine):
             if self._current is None:
                 self._next_spare()
             return
+        if spare is not None and self._current is not None:
+            opened.dismiss()
+            self._spares.insert(0, spare)
+            return
         if self._current is not None:
             self._current.dismiss()
+        self._dismiss_late()
         self._current = opened
         log.info("engine %s, tier %s serves from now on", opened.engine.name, opened.engine.tier)
 
@@ -152,6 +192,7 @@ class ResilientEngine(Engine):
         if self._current is not None:
             self._current.dismiss()
             self._current.join(self._timeout_s)
+        self._dismiss_late()
         if self._opening is not None:
             self._opening.add_done_callback(lambda done: None if done.exception() else done.result().dismiss())
         self._current, self._opening = None, None
@@ -167,17 +208,19 @@ class _Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.seen: set[tuple[int, ...]] = set()
+        self._asked: Future[NDArray[np.uint8]] | None = None
         self._work: queue.SimpleQueue[tuple[NDArray[np.uint8], Future[NDArray[np.uint8]]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
         self._thread.start()
 
     def __call__(self, batch: NDArray[np.uint8], timeout_s: float) -> NDArray[np.uint8]:
         done: Future[NDArray[np.uint8]] = Future()
+        self._asked = done
         self._work.put((batch, done))
         try:
             output = done.result(timeout_s)
         except TimeoutError as err:
-            raise EngineError(f"no answer within {timeout_s:g} s") from err
+            raise Late(f"no answer within {timeout_s:g} s") from err
         seen, made = _brightness(batch[..., :3], 1), _brightness(output, self.engine.scale)
         excess = np.abs(made - seen) - np.clip(FARTHEST_SHARE * seen, NEAREST_LEVELS, FARTHEST_LEVELS)
         if excess.max() > 0:
@@ -187,6 +230,11 @@ class _Runner:
                 "did it compute NaN?"
             )
         return output
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last call has come back with a picture."""
+        return self._asked is not None and self._asked.done() and self._asked.exception() is None
 
     def dismiss(self) -> None:
         """Close the engine and end the thread once the call under way, if any, is over."""

@@ -89,6 +89,89 @@ def test_a_failing_engine_is_replaced_within_a_second(act, reason, error_logs):
     assert "first (first tier): failed while running" in error_logs[0]
 
 
+def stall(batch):
+    time.sleep(0.3)
+    return np.ones((2, 16, 16, 3), np.uint8)
+
+
+def test_an_engine_that_was_late_serves_again(error_logs):
+    with ResilientEngine(ScriptedEngine("first", script={2: stall}), timeout_s=0.1, pause_s=0.05) as engine:
+        engine(BATCH)
+        engine(BATCH)
+        assert engine.name == "bicubic"
+        assert call_until(engine, BATCH, "first").max() == 1
+
+    assert len(engine.passed_over) == 1
+
+
+def test_each_time_it_was_late_it_waits_twice_as_long(error_logs):
+    first, away = ScriptedEngine("first", script={2: stall, 4: stall, 6: stall}), []
+    with ResilientEngine(first, timeout_s=0.1, pause_s=0.3) as engine:
+        for _ in range(3):
+            call_until(engine, BATCH, "bicubic")
+            left = time.monotonic()
+            call_until(engine, BATCH, "first", within_s=3)
+            away.append(time.monotonic() - left)
+
+    assert away == pytest.approx([0.3, 0.6, 1.2], abs=0.15)
+
+
+def test_one_that_never_answers_does_not_come_back(error_logs):
+    never = threading.Event()
+
+    def hang(batch):
+        never.wait()
+        fail(batch)
+
+    first = ScriptedEngine("first", script={2: hang})
+    with ResilientEngine(first, timeout_s=0.1, pause_s=0.0) as engine:
+        for _ in range(10):
+            engine(BATCH)
+            time.sleep(0.01)
+        assert engine.name == "bicubic"
+        never.set()  # now it has an answer, and it is an error
+        time.sleep(0.1)
+        engine(BATCH)
+
+    assert engine.name == "bicubic"
+
+
+def test_a_spare_that_opened_too_late_is_kept_for_the_next_time(error_logs):
+    opened = []
+
+    def open_slowly():
+        time.sleep(0.6)
+        opened.append(ScriptedEngine("second", 2))
+        return opened[-1]
+
+    first = ScriptedEngine("first", script={2: stall})
+    with ResilientEngine(first, [open_slowly], timeout_s=0.1, pause_s=0.05) as engine:
+        call_until(engine, BATCH, "bicubic")
+        call_until(engine, BATCH, "first")
+        while not opened:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert engine(BATCH).max() == 1
+        first.script[first.calls + 1] = fail
+        call_until(engine, BATCH, "bicubic")
+        assert call_until(engine, BATCH, "second", within_s=3).max() == 2
+
+    assert [each.closed for each in opened] == [True, True]
+    assert first.closed
+
+
+def test_one_that_was_late_is_closed_when_a_spare_has_taken_over(error_logs):
+    first = ScriptedEngine("first", script={2: stall})
+    with ResilientEngine(first, [lambda: ScriptedEngine("second", 2)], timeout_s=0.1, pause_s=5) as engine:
+        engine(BATCH)
+        call_until(engine, BATCH, "second")
+        time.sleep(0.4)
+        engine(BATCH)
+
+        assert engine.name == "second"
+        assert first.closed
+
+
 def in_the_dark(level):
     return np.full((2, 16, 16, 3), level, np.uint8)
 
