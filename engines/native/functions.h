@@ -6,15 +6,7 @@
 namespace catchlight {
 namespace {
 
-// Coefficients, the constant first: as exact as what is made of the result.
-#if defined(__AVX512BF16__)
-constexpr float kPower[] = {0.999928073f, 0.693260986f, 0.242611133f, 0.0551716688f};
-constexpr float kBumpEnd = 4.f;
-constexpr float kBump[] = {
-    0.0454337627f, -0.171293801f, 0.218878571f, 0.0115931756f, -0.309493641f,
-    0.245022792f, 0.030584124f, -0.0853701198f, 0.0146605261f,
-};
-#else
+// Coefficients, the constant first: as exact as single precision, and as what is rounded to 16 bits.
 constexpr float kPower[] = {1.00000007f, 0.693146967f, 0.240221197f, 0.0555071328f, 0.00967554154f, 0.00132764717f};
 constexpr float kBumpEnd = 5.f;
 constexpr float kBump[] = {
@@ -22,13 +14,11 @@ constexpr float kBump[] = {
     0.419557804f, -0.490063073f, 0.0751871154f, 0.343794634f, -0.247765766f,
     -0.091165375f, 0.12855164f, 0.00677323523f, -0.0244762725f,
 };
-#endif
-// For what integers are made of.
-constexpr float kShortPower[] = {0.999999261f, 0.693121815f, 0.240247448f, 0.0559178616f, 0.00957010195f};
-constexpr float kShortBumpEnd = 4.5f;
+constexpr float kShortPower[] = {0.999928073f, 0.693260986f, 0.242611133f, 0.0551716688f};
+constexpr float kShortBumpEnd = 4.f;
 constexpr float kShortBump[] = {
-    0.027497134f, -0.133039506f, 0.246592398f, -0.14721581f, -0.202968311f,
-    0.434781386f, -0.204907129f, -0.176315031f, 0.176380274f, 0.0217824952f, -0.0425867217f,
+    0.0454337627f, -0.171293801f, 0.218878571f, 0.0115931756f, -0.309493641f,
+    0.245022792f, 0.030584124f, -0.0853701198f, 0.0146605261f,
 };
 
 // All functions work in place on several vectors, step by step: an operation waits for the one before it in the same
@@ -46,7 +36,7 @@ CATCHLIGHT_INLINE void polynomial(const float (&coefficients)[kTerms], const Vec
   }
 }
 
-// 2^x to a relative 8e-8, 3e-6 among integers, or 8e-5 before it is rounded to bfloat16. Above 127 it is infinite or
+// 2^x to a relative 8e-8, or 8e-5 before it is rounded to 16 bits. Above 127 it is infinite or
 // some number beyond 2^126, below -126 some number below 2^-125.
 template <int kHeld, int kCount>
 CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
@@ -68,7 +58,7 @@ CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
     x[v] -= whole[v] - round;  // -0.5 to 0.5
   }
 #endif
-  if constexpr (kInteger<kHeld>) {
+  if constexpr (kHeld == 2) {
     polynomial(kShortPower, x, p);
   } else {
     polynomial(kPower, x, p);
@@ -83,15 +73,15 @@ CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
   }
 }
 
-// x * Phi(x) to an absolute 1.5e-6, 1.6e-5 before it is rounded to an integer, or 1.3e-4 to bfloat16: max(x, 0) less
+// x * Phi(x) to an absolute 1.5e-6, or 1.3e-4 before it is rounded to 16 bits: max(x, 0) less
 // the bump |x| * Phi(-|x|), which is gone beyond its end.
 template <int kHeld, int kCount>
 CATCHLIGHT_INLINE void gelu(Vector (&x)[kCount]) {
-  constexpr float kEnd = kInteger<kHeld> ? kShortBumpEnd : kBumpEnd;
+  constexpr float kEnd = kHeld == 2 ? kShortBumpEnd : kBumpEnd;
   Vector t[kCount], bump[kCount];
   CATCHLIGHT_UNROLL
   for (int v = 0; v < kCount; ++v) t[v] = smaller(magnitude(x[v]) * (2.f / kEnd) - 1.f, broadcast(1.f));
-  if constexpr (kInteger<kHeld>) {
+  if constexpr (kHeld == 2) {
     polynomial(kShortBump, t, bump);
   } else {
     polynomial(kBump, t, bump);
