@@ -43,7 +43,7 @@ HARM_TO_DRAWN_EYES = {
     "small8": {
         "iris_lab no worse than bicubic",
         "pupil_gradients_calibrated no worse than bicubic",
-        "pupil_gradients_std no worse than bicubic",
+        "pupil_gradients_drift no worse than bicubic",
     },
     "nano3": {"iris_lab no worse than bicubic", "pupil_gradients_calibrated no worse than bicubic"},
 }
