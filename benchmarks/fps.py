@@ -83,7 +83,7 @@ def main(config: FpsConfig) -> dict[str, Any]:
         random_s = random_checkpoint(Path(folder, "S"), SWINIR_S)
         contenders = open_contenders([*tiers, str(random_s)], document["passed_over"], stack, quick=config.quick)
         beside = peers(config.peers, pixels(BOTH_EYES, 1))
-        rows = race(contenders + beside, 10 if config.quick else 90)
+        rows = race(contenders + beside, 8 if config.quick else 90)
     document["engines"] = [with_share(row, peak) for row in rows[: len(contenders)]]
     document["peers"] = rows[len(contenders) :]
     show_engines(document, console)
@@ -93,9 +93,9 @@ def main(config: FpsConfig) -> dict[str, Any]:
     if not config.engines_only:
         for size in SIZES:
             for tier in tiers:
-                document["pipeline"].append(run_daemon("auto", tier, size, 5 if config.quick else 20))
+                document["pipeline"].append(run_daemon("auto", tier, size, 4 if config.quick else 20))
         for tier in tiers:
-            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], 5 if config.quick else 20, *FACE))
+            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], 4 if config.quick else 20, *FACE))
         show_pipeline(document["pipeline"], console)
     text = json.dumps(document)
     if config.json is not None:
@@ -178,7 +178,7 @@ def scaling(tier: str, seconds: float) -> list[dict[str, Any]]:
         for threads in sorted({1, cores()}):
             engine = stack.enter_context(load_engine("auto", tier, threads=threads))
             contenders += [contender(engine, shape, config, threads=threads) for shape in SHAPES]
-        return race(contenders, seconds)
+        return race(contenders, seconds, settle_s=0.003)  # one engine: nobody else spins
 
 
 def show_engines(document: dict[str, Any], console: Console) -> None:

@@ -35,8 +35,8 @@ class Contender:
         }
 
 
-def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
-    """Rounds of one call each, for about so many seconds, at least MIN_CALLS calls each.
+def race(contenders: list[Contender], seconds: float, *, settle_s: float = SETTLE_S) -> list[dict[str, Any]]:
+    """Rounds of one call each, settle_s apart, for about so many seconds, at least MIN_CALLS calls each.
 
     Each round has an order of its own, so that nobody always comes after the same one. A contender that takes longer
     than its share sits out rounds in between, so that the quick ones get more calls.
@@ -54,7 +54,7 @@ def race(contenders: list[Contender], seconds: float) -> list[dict[str, Any]]:
         late = perf_counter() >= until
         for contender, stride in order.sample(in_turn, len(in_turn)):
             if (turn % stride == 0 and not late) or (late and len(contender.times_ms) < MIN_CALLS):
-                sleep(SETTLE_S)
+                sleep(settle_s)
                 contender.times_ms.append(_timed(contender.call))
         turn += 1
     return [contender.row() for contender in contenders]
