@@ -91,11 +91,12 @@ def main(config: FpsConfig) -> dict[str, Any]:
     show_scaling(document["scaling"], console)
     document["pipeline"] = []
     if not config.engines_only:
+        seconds = 4 if config.quick else 20
         for size in SIZES:
             for tier in tiers:
-                document["pipeline"].append(run_daemon("auto", tier, size, 4 if config.quick else 20))
+                document["pipeline"].append(run_daemon("auto", tier, size, seconds))
         for tier in tiers:
-            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], 4 if config.quick else 20, *FACE))
+            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], seconds, *FACE))
         show_pipeline(document["pipeline"], console)
     text = json.dumps(document)
     if config.json is not None:

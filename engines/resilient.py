@@ -97,7 +97,7 @@ class ResilientEngine(Engine):
             try:
                 output = self._current(_newest(batch, engine), timeout_s)
             except EngineError as err:
-                self._fail(engine, err)
+                self._fail(self._current, err)
             else:
                 self._shapes[batch.shape] = None
                 self._current.seen.add(batch.shape)
@@ -107,17 +107,16 @@ class ResilientEngine(Engine):
         self._describe(self._bicubic)
         return self._bicubic(batch)
 
-    def _fail(self, engine: Engine, err: EngineError) -> None:
-        reason = f"{engine.name} ({engine.tier}): failed while running: {err}"
+    def _fail(self, runner: "_Runner", err: EngineError) -> None:
+        reason = f"{runner.engine.name} ({runner.engine.tier}): failed while running: {err}"
         log.error("%s; bicubic serves until another engine is ready", reason)
         self.passed_over += (reason,)
-        self._dismiss_late()
-        runner, self._current = self._current, None
-        if runner is not None and isinstance(err, Late):
+        self._current = None
+        if isinstance(err, Late):
             self._late = runner
             self._pause_ends_s = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        elif runner is not None:
+        else:
             runner.dismiss()
         self._next_spare()
 
@@ -208,7 +207,7 @@ class _Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.seen: set[tuple[int, ...]] = set()
-        self._asked: Future[NDArray[np.uint8]] | None = None
+        self._asked: Future[NDArray[np.uint8]] = Future()
         self._work: queue.SimpleQueue[tuple[NDArray[np.uint8], Future[NDArray[np.uint8]]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
         self._thread.start()
@@ -234,7 +233,7 @@ class _Runner:
     @property
     def answered(self) -> bool:
         """Whether the last call has come back with a picture."""
-        return self._asked is not None and self._asked.done() and self._asked.exception() is None
+        return self._asked.done() and self._asked.exception() is None
 
     def dismiss(self) -> None:
         """Close the engine and end the thread once the call under way, if any, is over."""

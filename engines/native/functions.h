@@ -36,8 +36,8 @@ CATCHLIGHT_INLINE void polynomial(const float (&coefficients)[kTerms], const Vec
   }
 }
 
-// 2^x to a relative 8e-8, or 8e-5 before it is rounded to 16 bits. Above 127 it is infinite or
-// some number beyond 2^126, below -126 some number below 2^-125.
+// 2^x to a relative 8e-8, or 8e-5 before it is rounded to 16 bits. Above 127 it is infinite or some number beyond
+// 2^126, below -126 some number below 2^-125.
 template <int kHeld, int kCount>
 CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
   Vector whole[kCount], p[kCount];
@@ -73,8 +73,8 @@ CATCHLIGHT_INLINE void exp2(Vector (&x)[kCount]) {
   }
 }
 
-// x * Phi(x) to an absolute 1.5e-6, or 1.3e-4 before it is rounded to 16 bits: max(x, 0) less
-// the bump |x| * Phi(-|x|), which is gone beyond its end.
+// x * Phi(x) to an absolute 1.5e-6, or 1.3e-4 before it is rounded to 16 bits: max(x, 0) less the bump
+// |x| * Phi(-|x|), which is gone beyond its end.
 template <int kHeld, int kCount>
 CATCHLIGHT_INLINE void gelu(Vector (&x)[kCount]) {
   constexpr float kEnd = kHeld == 2 ? kShortBumpEnd : kBumpEnd;

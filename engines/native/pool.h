@@ -70,9 +70,9 @@ class Pool {
   int items_ = 0;
   uint32_t pass_ = 0;
 #if defined(__linux__)
-  cpu_set_t cores_;  // that the pool was made with
-#endif
+  cpu_set_t cores_;        // that the pool was made with
   int callers_core_ = -1;  // where workers do not run
+#endif
   alignas(64) std::atomic<int> done_{0};
   std::atomic<bool> stopping_{false};
   Signal started_, finished_;
