@@ -32,7 +32,7 @@ from whole import run_daemon
 
 from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines import shipped_tiers as shipped
-from engines.native import NativeEngine
+from engines.native.engine import NativeEngine
 from realtime.report import machine, versions
 
 ENGINES = ("tensorrt", "cuda", "native", "openvino", "onnxruntime", "eager")

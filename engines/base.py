@@ -58,15 +58,11 @@ class Engine(ABC):
         if not isinstance(enhanced, np.ndarray) or enhanced.dtype != np.uint8 or enhanced.shape != expected:
             made = f"{enhanced.dtype} {enhanced.shape}" if isinstance(enhanced, np.ndarray) else type(enhanced).__name__
             raise EngineError(f"{self.name}: expected uint8 {expected} from it, got {made}; choose another engine")
-        return self._back_project(batch, enhanced) if self.back_projects else enhanced
+        return back_project(batch, enhanced) if self.back_projects else enhanced
 
     @abstractmethod
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The network's picture, for a batch that has been checked and is C-contiguous."""
-
-    def _back_project(self, batch: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As engines.back_projection.back_project; an engine that does it faster has its own."""
-        return back_project(batch[..., :3], enhanced)
+        """The network's picture, a new array, for a batch that has been checked and is C-contiguous."""
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing
         """Release what the engine holds; calling it twice is harmless."""

@@ -113,7 +113,7 @@ def _cuda(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engine:
 
 
 def _native(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engine:
-    from engines.native import NativeEngine
+    from engines.native.engine import NativeEngine
 
     return NativeEngine(checkpoint, threads=threads)
 

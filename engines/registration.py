@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import native
+from engines.native import interface as native
 from engines.window import Window, cut
 
 SEARCH_PX = 4

@@ -93,7 +93,7 @@ def network(model: SwinIR) -> Enhance:
         for part in np.array_split(batch, max(1, len(batch) // 16)):
             x = torch.from_numpy(part.transpose(0, 3, 1, 2).copy()).to(device).float() / 255
             y = (model(x).clamp(0, 1) * 255 + 0.5).floor().byte()
-            made.append(back_project(part[..., :3], y.permute(0, 2, 3, 1).contiguous().cpu().numpy()))
+            made.append(back_project(part, y.permute(0, 2, 3, 1).contiguous().cpu().numpy()))
         return np.concatenate(made)
 
     return enhance

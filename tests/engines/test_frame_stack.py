@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import native
 from engines.frame_stack import FrameStack
+from engines.native import interface as native
 from engines.registration import displacements, reference
 
 WINDOW = (80, 60, 64, 48)

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from engines import BackendUnavailable, CheckpointError, load_engine, native
+from engines import BackendUnavailable, CheckpointError, load_engine
 from engines.load import AUTO_ORDER
+from engines.native import interface as native
 
 
 def test_auto_takes_the_first_that_runs_and_gives_a_reason_for_each_before_it(random_checkpoint, tmp_path):
@@ -27,7 +28,7 @@ def without(monkeypatch, tmp_path):
             monkeypatch.setattr("engines.load.version", lambda package: "2.13.0+cpu")
         if "native" in names:
             monkeypatch.setattr(native, "LIBRARY", tmp_path / "library.so")
-            monkeypatch.setattr(native, "_load", native._load.__wrapped__)
+            monkeypatch.setattr(native, "load", native.load.__wrapped__)
         for name, module in (("openvino", "openvino"), ("eager", "torch")):
             if name in names:
                 monkeypatch.setitem(sys.modules, module, None)

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engines import BackendUnavailable, Checkpoint, EngineError, load_checkpoint, shipped_tiers
-from engines.back_projection import back_project
-from engines.native import _INSTRUCTIONS, NativeEngine, _load
+from engines.native import interface
+from engines.native.engine import NativeEngine
 from engines.swinir import SwinIR
 
 INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
@@ -58,7 +58,7 @@ def instructions() -> tuple[str, ...]:
 
 def _runs(instructions: str) -> bool:
     try:
-        return bool(_load().catchlight_supports(_INSTRUCTIONS[instructions]))
+        return bool(interface.load().catchlight_supports(interface.INSTRUCTIONS[instructions]))
     except BackendUnavailable as err:
         pytest.skip(str(err))
 
@@ -268,25 +268,6 @@ def test_two_callers_wait_for_each_other(network, instructions, noise):
         assert all(np.array_equal(result, expected[i]) for result in results[i])
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_back_projection_equals_that_of_all_other_engines(network, noise, scale):
-    checkpoint, _ = network({2: "eight frames", 4: "x4, two frames", 8: "x8 from half"}[scale])
-    batch = noise(3, 9, 14, 3 * checkpoint.config.frames)
-    frame = batch[..., :3]
-    rng, changed = np.random.default_rng(scale), []
-
-    with NativeEngine(checkpoint, threads=1) as engine:
-        for level in (0.0, 1.0, 1.5, 1.8, 1.9, 3.0):
-            smooth = (frame + np.rint(rng.normal(0, level, frame.shape))).repeat(scale, axis=1).repeat(scale, axis=2)
-            enhanced = (smooth + rng.normal(0, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
-            expected = back_project(frame, enhanced)
-            np.testing.assert_array_equal(engine._back_project(batch, enhanced.copy()), expected)
-            changed.append((expected != enhanced).any())
-
-    assert changed[0]
-    assert not changed[-1]
-
-
 @pytest.mark.skipif(len(CORES) < 2, reason="one core, or no Linux")
 def test_workers_stay_off_the_core_of_their_caller(network, instructions, noise):
     checkpoint, _ = network("D16")
@@ -365,7 +346,7 @@ def test_options_that_do_not_exist_are_refused(network, options, message):
 
 def test_it_needs_no_torch(random_checkpoint, instructions):
     program = (
-        "import sys; from engines import load_checkpoint; from engines.native import NativeEngine; import numpy;"
+        "import sys; from engines import load_checkpoint; from engines.native.engine import NativeEngine; import numpy;"
         f"NativeEngine(load_checkpoint({str(random_checkpoint())!r}))(numpy.zeros((1, 8, 8, 3), numpy.uint8));"
         "sys.exit('torch' in sys.modules)"
     )
@@ -378,7 +359,7 @@ def test_memory_that_runs_out_is_an_error_and_not_the_end(random_checkpoint, ins
 import resource
 import numpy
 from engines import EngineError, load_checkpoint
-from engines.native import NativeEngine
+from engines.native.engine import NativeEngine
 
 engine = NativeEngine(load_checkpoint({str(random_checkpoint())!r}), threads=1)
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))

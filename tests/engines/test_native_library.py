@@ -12,7 +12,8 @@ import pytest
 
 import engines
 from engines import BackendUnavailable, SwinIRConfig
-from engines.native import _load
+from engines.back_projection import back_project, reference
+from engines.native.interface import load
 
 ROOT = Path(engines.__file__).parents[1]
 SOURCES = ROOT / "engines" / "native"
@@ -30,9 +31,9 @@ class Config(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def library() -> ctypes.CDLL:
-    """The library without the checks of engines.native."""
+    """The library without the checks of engines.native.interface."""
     try:
-        return ctypes.CDLL(_load()._name)
+        return ctypes.CDLL(load()._name)
     except BackendUnavailable as err:
         pytest.skip(str(err))
 
@@ -161,6 +162,24 @@ def test_what_cannot_be_back_projected_is_refused(library, shape, levels):
     assert set(enhanced) == {1}
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("frames", [1, 8])
+def test_back_projection_gives_the_bytes_of_its_numpy_form(library, scale, frames):
+    rng, changed = np.random.default_rng(scale), []
+    batch = rng.integers(0, 256, (3, 9, 14, 3 * frames), dtype=np.uint8)
+    for level in (0.0, 1.0, 1.5, 1.8, 1.9, 3.0):
+        seen = batch[..., :3] + np.rint(rng.normal(0, level, (3, 9, 14, 3)))
+        blocks = seen.repeat(scale, axis=1).repeat(scale, axis=2)
+        enhanced = (blocks + rng.normal(0, 3, blocks.shape)).clip(0, 255).astype(np.uint8)
+        expected = enhanced.copy()
+        reference(batch, expected)
+        np.testing.assert_array_equal(back_project(batch, enhanced.copy()), expected)
+        changed.append((expected != enhanced).any())
+
+    assert changed[0]
+    assert not changed[-1]
+
+
 def run_without_library(tmp_path: Path, content: bytes | None) -> str:
     """The message of BackendUnavailable from a copy of the package with that library, or with none."""
     shutil.copytree(
@@ -169,8 +188,8 @@ def run_without_library(tmp_path: Path, content: bytes | None) -> str:
     if content is not None:
         (tmp_path / "engines" / "native" / "library.so").write_bytes(content)
     program = (
-        "from engines import BackendUnavailable\nfrom engines.native import _load\n"
-        "try:\n    _load()\nexcept BackendUnavailable as err:\n    print(err)"
+        "from engines import BackendUnavailable\nfrom engines.native.interface import load\n"
+        "try:\n    load()\nexcept BackendUnavailable as err:\n    print(err)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
