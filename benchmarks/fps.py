@@ -32,6 +32,7 @@ from whole import run_daemon
 
 from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines import shipped_tiers as shipped
+from engines.compiled import CompiledEngine
 from engines.native.engine import NativeEngine
 from realtime.report import machine, versions
 
@@ -116,16 +117,18 @@ def open_contenders(tiers: list[str], passed_over: dict[str, str], stack: ExitSt
                 continue
             try:
                 engine = stack.enter_context(load_engine(name, tier))
+                found.append(contender(engine, BOTH_EYES, weights.config, random=is_random))
             except EngineError as err:
                 passed_over[name] = str(err)
-                continue
-            found.append(contender(engine, BOTH_EYES, weights.config, random=is_random))
     bicubic = stack.enter_context(load_engine("bicubic"))
     return [*found, contender(bicubic, BOTH_EYES, None, random=False)]
 
 
 def contender(engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig | None, **facts: object) -> Contender:
     batch = pixels(shape, engine.frames)
+    if isinstance(engine, CompiledEngine):
+        engine.build_now(shape)
+    engine(batch)
     work = {} if config is None else {"gflop": round(gflop(config, shape), 4), "parameters": parameters(config)}
     names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape))}
     if isinstance(engine, NativeEngine):

@@ -11,6 +11,7 @@ from engines.back_projection import back_project
 from engines.errors import EngineError
 
 MAX_SIDE = 2048
+MAX_IMAGES = 65536
 
 
 class Engine(ABC):
@@ -31,13 +32,15 @@ class Engine(ABC):
     """Of the weights file; empty for bicubic."""
     back_projects: bool = True
     """Whether that is done here; not where there is no network, or another engine has done it."""
+    compiles_shapes: bool = False
+    """Whether the first batch of a shape takes much longer than the next."""
     passed_over: tuple[str, ...] = ()
     """For engine="auto": one line for each engine tried before this one, with the reason."""
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Enhance a batch.
 
-        batch: uint8 (N, H, W, 3T), BGR per frame, newest frame first, any H and W from 1 to 2048, N from 1.
+        batch: uint8 (N, H, W, 3T), BGR per frame, newest frame first, any H and W from 1 to 2048, N from 1 to 65536.
         Returns a new uint8 array (N, H*scale, W*scale, 3), BGR, C-contiguous. Raises TypeError or ValueError for
         any other batch, EngineError when the back end fails.
         """
@@ -49,8 +52,10 @@ class Engine(ABC):
                 f"batch: expected shape (N, H, W, {3 * self.frames}) for the {self.frames} frame(s) of tier "
                 f"{self.tier}, got {batch.shape}"
             )
-        if batch.shape[0] < 1 or not all(1 <= side <= MAX_SIDE for side in batch.shape[1:3]):
-            raise ValueError(f"batch: expected N >= 1 and sides of 1 to {MAX_SIDE} pixels, got {batch.shape}")
+        if not 1 <= batch.shape[0] <= MAX_IMAGES or not all(1 <= side <= MAX_SIDE for side in batch.shape[1:3]):
+            raise ValueError(
+                f"batch: expected N of 1 to {MAX_IMAGES} and sides of 1 to {MAX_SIDE} pixels, got {batch.shape}"
+            )
         batch = np.ascontiguousarray(batch)
         enhanced = self._run(batch)
         n, height, width, _ = batch.shape

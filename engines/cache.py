@@ -7,6 +7,7 @@ what the back end wants to remember. A damaged, half-written or strange entry is
 import hashlib
 import json
 import logging
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -116,13 +117,12 @@ class EngineCache:
         Raises CacheError when the folder cannot be written.
         """
         path = self.folder / f"{key}.lock"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = path.open("a+b")
-        except OSError as err:
-            raise CacheError(f"cannot lock {path}: {err.strerror or err}; choose another cache folder") from err
-        with file:
-            _lock(file)
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _lock(stack.enter_context(path.open("a+b")))
+            except OSError as err:
+                raise CacheError(f"cannot lock {path}: {err.strerror or err}; choose another cache folder") from err
             yield
 
     def _paths(self, key: str) -> tuple[Path, Path]:
@@ -151,6 +151,8 @@ def cache_key(facts: Mapping[str, object]) -> str:
 
 def default_folder() -> Path:
     """Where compiled engines live unless the caller says otherwise: the user's own cache folder."""
+    if os.path.isabs(xdg := os.environ.get("XDG_CACHE_HOME", "")):
+        return Path(xdg) / "catchlight"
     home = Path.home()
     if sys.platform == "win32":
         return home / "AppData" / "Local" / "catchlight" / "Cache"

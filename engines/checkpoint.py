@@ -50,7 +50,7 @@ def save_checkpoint(
     PATH may carry the suffix or not. Raises CheckpointError when a tensor does not fit the configuration or the disk
     does not take the file.
     """
-    path = Path(path).with_suffix(".safetensors")
+    path = _weights_path(str(path))
     arrays = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in tensors.items()}
     _check(str(path), config, arrays)
     blob = save_tensors(arrays)
@@ -76,7 +76,7 @@ def load_checkpoint(tier_or_path: str | Path) -> Checkpoint:
 
     Raises CheckpointError: not found, damaged, not finite, or not of the shape that its configuration says.
     """
-    path = _find(tier_or_path)
+    path = find_checkpoint(tier_or_path)
     where = path.with_suffix(".json")
     try:
         for part, most in ((path, MAX_BYTES), (where, MAX_RECORD_BYTES)):
@@ -126,24 +126,26 @@ def shipped_tiers() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in WEIGHTS.glob("*.safetensors")))
 
 
-def _find(tier_or_path: str | Path) -> Path:
+def find_checkpoint(tier_or_path: str | Path) -> Path:
+    """The .safetensors file that load_checkpoint() reads. Raises CheckpointError where there is none."""
     text = str(tier_or_path)
     if text in shipped_tiers():
         return WEIGHTS / f"{text}.safetensors"
-    path = Path(text)
-    path = (
-        path
-        if path.suffix == ".safetensors"
-        else path.with_suffix(".safetensors")
-        if path.suffix == ".json"
-        else path.with_name(path.name + ".safetensors")
-    )
-    if path.is_file():
-        return path
+    path = _weights_path(text)
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError) as err:  # a name that is too long, or holds a zero byte
+        raise CheckpointError(f"tier or checkpoint {text[:100]!r}: {err}; give another path") from err
     raise CheckpointError(
         f"tier or checkpoint {text!r}: expected one of {', '.join(shipped_tiers()) or '(none shipped)'}, "
         "or a path to a .safetensors file with its .json beside it"
     )
+
+
+def _weights_path(text: str) -> Path:
+    """Of a checkpoint by either of its two files, or their common stem, in which dots may be."""
+    return Path(f"{text.removesuffix('.safetensors').removesuffix('.json')}.safetensors")
 
 
 def _check(where: str, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:

@@ -54,6 +54,8 @@ class CompiledEngine(Engine):
     engine goes on serving and passed_over says why.
     """
 
+    compiles_shapes = True
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -77,6 +79,7 @@ class CompiledEngine(Engine):
         n, height, width, _ = batch.shape
         shape = n, height, width
         program = self._programs.get(shape)
+        self.back_projects = callable(program)  # the stand-in has done so itself, if it does
         if callable(program):
             self.name = self._toolkit.name
             return program(batch)
@@ -89,8 +92,13 @@ class CompiledEngine(Engine):
         self.name = self._stand_in.name
         return output
 
+    def build_now(self, shape: tuple[int, int, int]) -> None:
+        """Build for (N, H, W) or take it from disk in this thread, before anything is timed. Raises EngineError."""
+        self._build(shape)
+        self.wait_until_built(0)
+
     def wait_until_built(self, timeout_s: float) -> None:
-        """For benchmarks and tests: wait for the build that is under way. Raises EngineError if one failed."""
+        """Wait for the build that is under way. Raises EngineError if one failed, or is not done by then."""
         if self._builder is not None:
             self._builder.join(timeout_s)
             if self._builder.is_alive():
@@ -121,8 +129,8 @@ class CompiledEngine(Engine):
             _compare(program(golden), _unpack(record.get("golden")))
             return program
 
-        facts = self._toolkit.facts() | {"backend": name, "shape": shape, "weights": self.sha256}
         try:
+            facts = self._toolkit.facts() | {"backend": name, "shape": shape, "weights": self.sha256}
             self._programs[shape] = self._cache.obtain(facts, build, open_program)
             log.info("%s: serves %s from now on", name, shape)
         except Exception as err:  # this thread's last word, handed over to the one that runs batches

@@ -1,6 +1,6 @@
 """PyTorch on an NVIDIA GPU: half precision, one CUDA graph for each shape. Needs no TensorRT."""
 
-from collections import OrderedDict
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class CudaEngine(Engine):
     """
 
     name = "cuda"
+    compiles_shapes = True
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 0) -> None:
         if not torch.cuda.is_available():
@@ -31,23 +32,20 @@ class CudaEngine(Engine):
         self.tier, self.sha256 = checkpoint.name, checkpoint.sha256
         self.frames, self.scale = checkpoint.config.frames, checkpoint.config.scale
         self._model = SwinIR.from_checkpoint(checkpoint)
-        self._graphs: OrderedDict[tuple[int, ...], CapturedGraph] = OrderedDict()
+        self._graphs = lru_cache(MAX_SHAPES)(self._graph)
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        graph = self._graphs.pop(batch.shape, None)
-        if graph is None:
-            try:
-                body = half_body(self._model, *batch.shape[:3]).cuda()
-            except RuntimeError as err:
-                raise EngineError(f"cuda: {err}; choose another engine or a smaller window") from err
-            graph = CapturedGraph(StaticPixels(body, self._model.config, torch.half), batch.shape)
-        self._graphs[batch.shape] = graph
-        if len(self._graphs) > MAX_SHAPES:
-            self._graphs.popitem(last=False)
-        return graph(batch)
+        return self._graphs(batch.shape)(batch)
+
+    def _graph(self, shape: tuple[int, ...]) -> CapturedGraph:
+        try:
+            body = half_body(self._model, *shape[:3]).cuda()
+        except RuntimeError as err:
+            raise EngineError(f"cuda: {err}; choose another engine or a smaller window") from err
+        return CapturedGraph(StaticPixels(body, self._model.config, torch.half), shape)
 
     def close(self) -> None:
-        self._graphs.clear()
+        self._graphs.cache_clear()
 
 
 def half_body(model: SwinIR, n: int, height: int, width: int) -> StaticSwinIR:

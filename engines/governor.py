@@ -7,6 +7,8 @@ import numpy as np
 
 SETTLE_S = 1.0
 MIN_SAMPLES = 10
+LONGEST_WAIT_S = 600.0
+"""The most that a tier which had to be taken back again and again is kept waiting."""
 ASK_AGAIN_S = 10.0
 """A change that was asked for and did not come: it is still being opened, or failed."""
 
@@ -58,7 +60,7 @@ class TierGovernor:
         if now_s - self._since_s < SETTLE_S:
             return None
         self._samples.append((now_s, batch_ms))
-        while self._samples[0][0] < now_s - self._up_after_s:
+        while self._samples[0][0] < now_s - self._first_up_after_s:
             self._samples.popleft()
         if self._asked_s is not None and now_s - self._asked_s < ASK_AGAIN_S:
             return None
@@ -84,7 +86,7 @@ class TierGovernor:
     def _follow(self, tier: str) -> None:
         up = self._tiers.index(tier) > self._tiers.index(self.tier)
         if not up:
-            self._up_after_s = self._up_after_s * 2 if self._went_up else self._first_up_after_s
+            self._up_after_s = min(2 * self._up_after_s, LONGEST_WAIT_S) if self._went_up else self._first_up_after_s
         self.tier, self._went_up = tier, up
         self._since_s = self._asked_s = None
         self._samples.clear()

@@ -14,7 +14,8 @@ from pathlib import Path
 from engines.base import Engine
 from engines.bicubic import BicubicEngine
 from engines.checkpoint import Checkpoint, load_checkpoint
-from engines.errors import BackendUnavailable
+from engines.errors import BackendUnavailable, EngineError
+from engines.native.interface import MAX_THREADS
 
 DEFAULT_TIER = "medium8"
 """The shipped tier that "default" means."""
@@ -34,9 +35,12 @@ def load_engine(
     threads: CPU threads; 0 lets the back end choose.
     cache: folder of compiled engines; None: engines.cache.default_folder().
 
-    Raises ValueError for an unknown engine, CheckpointError, and BackendUnavailable: from an engine that was named,
-    or from auto when none runs.
+    Raises ValueError for an unknown engine or number of threads, CheckpointError, and BackendUnavailable: from an
+    engine that was named, or from auto when none runs. EngineError from one that was named when the system refuses it
+    memory or threads.
     """
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads: expected 0 to {MAX_THREADS}, got {threads}")
     if engine == "bicubic" and tier in ("auto", "default", "bicubic"):
         return BicubicEngine()
     if engine not in ("auto", "bicubic", *_BACKENDS):
@@ -50,7 +54,7 @@ def load_engine(
     for name in AUTO_ORDER:
         try:
             found = open_backend(name, checkpoint, threads=threads, cache=cache)
-        except BackendUnavailable as err:
+        except EngineError as err:
             passed_over.append(str(err))
         else:
             found.passed_over = tuple(passed_over)
@@ -68,8 +72,9 @@ def open_backend(name: str, checkpoint: Checkpoint, *, threads: int = 0, cache: 
     except BackendUnavailable as err:
         text = str(err)
         raise BackendUnavailable(text if text.startswith(f"{name}: ") else f"{name}: {text}") from err
-    except ImportError as err:
-        raise BackendUnavailable(f"{name}: {err}") from err
+    # ImportError for what is not installed; the others from libraries that are, and do not work here.
+    except (ImportError, OSError, RuntimeError) as err:
+        raise BackendUnavailable(f"{name}: {type(err).__name__}: {err}") from err
 
 
 def _nothing_missing() -> str:

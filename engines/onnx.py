@@ -1,8 +1,8 @@
 """ONNX: the network as a file for other runtimes, and ONNX Runtime as an engine to compare with."""
 
-import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from engines.base import Engine
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
+from engines.files import write_whole
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MAX_SHAPES = 8
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path, *, height: int, width: int, batch: int | None = None) -> Path:
@@ -22,14 +28,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, height: int, width: int, 
     Raises BackendUnavailable without the onnx package, EngineError when the file cannot be written.
     """
     data = _serialised(checkpoint, batch, height, width)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, data)
     except OSError as err:
         raise EngineError(f"cannot write {path}: {err.strerror or err}; choose another path") from err
     return path
@@ -51,6 +52,7 @@ class OnnxRuntimeEngine(Engine):
     """
 
     name = "onnxruntime"
+    compiles_shapes = True
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 0) -> None:
         try:
@@ -63,16 +65,19 @@ class OnnxRuntimeEngine(Engine):
         self._checkpoint, self._runtime = checkpoint, onnxruntime
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
-        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._sessions = lru_cache(MAX_SHAPES)(self._session)
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if batch.shape not in self._sessions:
-            model = _serialised(self._checkpoint, *batch.shape[:3])
-            self._sessions[batch.shape] = self._runtime.InferenceSession(
-                model, self._options, providers=["CPUExecutionProvider"]
-            )
-        output: NDArray[np.uint8] = self._sessions[batch.shape].run(None, {"batch": batch})[0]
+        try:
+            output: NDArray[np.uint8] = self._sessions(batch.shape).run(None, {"batch": batch})[0]
+        # ONNX Runtime's own errors are Exceptions without a common base.
+        except Exception as err:
+            raise EngineError(f"onnxruntime: {str(err).strip()[:300]}; choose another engine") from err
         return output
 
+    def _session(self, shape: tuple[int, ...]) -> "InferenceSession":
+        model = _serialised(self._checkpoint, *shape[:3])
+        return self._runtime.InferenceSession(model, self._options, providers=["CPUExecutionProvider"])
+
     def close(self) -> None:
-        self._sessions.clear()
+        self._sessions.cache_clear()

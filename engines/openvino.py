@@ -2,7 +2,6 @@
 
 import functools
 import sys
-from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -44,6 +43,7 @@ class OpenVINOEngine(Engine):
     """
 
     name = "openvino"
+    compiles_shapes = True
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 0, cache: Path | None = None) -> None:
         self.tier, self.sha256 = checkpoint.name, checkpoint.sha256
@@ -55,7 +55,7 @@ class OpenVINOEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
         } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
-        self._requests: OrderedDict[tuple[int, ...], InferRequest] = OrderedDict()
+        self._requests = functools.lru_cache(MAX_SHAPES)(self._compile)
         try:
             self._core = _core()
             if "CPU" not in self._core.available_devices:
@@ -65,10 +65,7 @@ class OpenVINOEngine(Engine):
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         try:
-            request = self._requests.pop(batch.shape, None) or self._compile(batch.shape)
-            self._requests[batch.shape] = request
-            if len(self._requests) > MAX_SHAPES:
-                self._requests.popitem(last=False)
+            request = self._requests(batch.shape)
             output: NDArray[np.uint8] = request.infer([batch], share_inputs=True, share_outputs=False)[0]
         except RuntimeError as err:
             raise EngineError(f"openvino: {str(err).strip()}; choose another engine") from err
@@ -98,4 +95,4 @@ class OpenVINOEngine(Engine):
         return self._cache.obtain(facts, build, open_model)
 
     def close(self) -> None:
-        self._requests.clear()
+        self._requests.cache_clear()

@@ -40,8 +40,14 @@ def displacements(
     the eyes, photographed with noise of 4 to 10 levels, the error has a root mean square of 0.02 to 0.06 pixels along
     each axis, and of 0.03 to 0.17 where the eye jumps by 20 degrees or its lid closes.
     """
-    if older.shape != newer.shape:
-        raise ValueError(f"older: expected the newer frame's shape {newer.shape}, got {older.shape}")
+    for name, frame in (("newer", newer), ("older", older)):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != newer.shape:
+            raise ValueError(
+                f"{name}: expected uint8 (H, W, 3), both of one size, got {frame.dtype} {frame.shape} "
+                f"beside {newer.shape}"
+            )
+    if expected_N2.shape != (len(windows), 2):
+        raise ValueError(f"expected_N2: expected {(len(windows), 2)}, got {expected_N2.shape}")
     step = -(-max(windows[0][2:]) // WIDEST_PX)
     if native.available():
         return native.displacements(newer, older, windows, expected_N2, step)

@@ -64,7 +64,8 @@ class ResilientEngine(Engine):
 
         frames: what a batch holds, where a later engine may need more than the first; 0: as many as the first.
         timeout_s: a batch of up to ORDINARY_PX pixels that takes longer counts as a hang; larger ones get more in
-        proportion. first_timeout_s: the same for an engine's first batch of a shape, which may have to compile.
+        proportion. first_timeout_s: the same for an engine's first batch, and for the first of a shape where it has to
+        compile.
         pause_s: the first pause of an engine that was late.
         """
         self.frames, self.scale = max(frames, engine.frames), engine.scale
@@ -93,7 +94,8 @@ class ResilientEngine(Engine):
         if self._current is not None:
             engine = self._current.engine
             patient = max(1.0, batch.shape[0] * batch.shape[1] * batch.shape[2] / ORDINARY_PX)
-            timeout_s = self._timeout_s * patient if batch.shape in self._current.seen else self._first_timeout_s
+            is_new = batch.shape not in self._current.seen if engine.compiles_shapes else not self._current.seen
+            timeout_s = self._first_timeout_s if is_new else self._timeout_s * patient
             try:
                 output = self._current(_newest(batch, engine), timeout_s)
             except EngineError as err:
@@ -101,6 +103,7 @@ class ResilientEngine(Engine):
             else:
                 self._shapes[batch.shape] = None
                 self._current.seen.add(batch.shape)
+                self.passed_over += self._current.news()
                 self._describe(engine)
                 return output
         self._shapes[batch.shape] = None
@@ -165,6 +168,7 @@ class ResilientEngine(Engine):
         done: Future[_Runner] = Future()
 
         def work() -> None:
+            runner = None
             try:
                 engine = opener()
                 if engine.scale != self.scale or engine.frames > self.frames:
@@ -179,6 +183,8 @@ class ResilientEngine(Engine):
                     runner.seen.add(shape)
                 done.set_result(runner)
             except Exception as err:  # handed over to the thread that runs batches
+                if runner is not None:
+                    runner.dismiss()
                 done.set_exception(err if isinstance(err, EngineError) else EngineError(f"{type(err).__name__}: {err}"))
 
         threading.Thread(target=work, name="open engine", daemon=True).start()
@@ -207,6 +213,7 @@ class _Runner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.seen: set[tuple[int, ...]] = set()
+        self._told = len(engine.passed_over)
         self._asked: Future[NDArray[np.uint8]] = Future()
         self._work: queue.SimpleQueue[tuple[NDArray[np.uint8], Future[NDArray[np.uint8]]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=f"engine {engine.name}", daemon=True)
@@ -229,6 +236,12 @@ class _Runner:
                 "did it compute NaN?"
             )
         return output
+
+    def news(self) -> tuple[str, ...]:
+        """What the engine has itself passed over since the last call."""
+        lines = self.engine.passed_over[self._told :]
+        self._told += len(lines)
+        return lines
 
     @property
     def answered(self) -> bool:

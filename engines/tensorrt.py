@@ -9,16 +9,16 @@ import ctypes
 import importlib
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from engines.cache import EngineCache
 from engines.checkpoint import Checkpoint
 from engines.compiled import CompiledEngine, Program, Toolkit
 from engines.cuda import CudaEngine, half_body
-from engines.cuda_graph import CapturedGraph
+from engines.cuda_graph import ALONE, CapturedGraph
 from engines.eager import EagerEngine
 from engines.errors import BackendUnavailable, EngineError
 from engines.static import StaticPixels
@@ -39,10 +39,9 @@ class TensorRTEngine(CompiledEngine):
     def __init__(
         self, checkpoint: Checkpoint, *, threads: int = 0, cache: Path | None = None, settle_s: float = 3.0
     ) -> None:
-        toolkit = TensorRT(checkpoint, timing=EngineCache(cache).folder / "tensorrt-timing.bin")
         super().__init__(
             checkpoint,
-            toolkit,
+            TensorRT(checkpoint),
             CudaEngine(checkpoint),
             reference=EagerEngine(checkpoint),
             cache=cache,
@@ -55,13 +54,14 @@ class TensorRT(Toolkit):
 
     name = "tensorrt"
 
-    def __init__(self, checkpoint: Checkpoint, *, timing: Path) -> None:
-        """timing: file in which the builder keeps what it has timed; its default lies in a shared temporary folder."""
+    def __init__(self, checkpoint: Checkpoint) -> None:
         if not torch.cuda.is_available():
             raise BackendUnavailable(f"tensorrt: PyTorch {torch.__version__} finds no CUDA GPU; use engine auto")
         self._builder, self._trt = import_tensorrt()
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
-        self._timing = timing
+        # Where the builder keeps what it has timed. Only for this process: a damaged file would spoil later builds, and
+        # its default is a folder that all users share.
+        self._timing = TemporaryDirectory(prefix="catchlight-tensorrt-")
         self._checkpoint, self._model = checkpoint, SwinIR.from_checkpoint(checkpoint)
 
     def facts(self) -> dict[str, object]:
@@ -85,12 +85,14 @@ class TensorRT(Toolkit):
     def build(self, shape: tuple[int, int, int]) -> bytes:
         body = half_body(self._model, *shape).cuda()
         example = torch.zeros(self._padded(shape), dtype=torch.half, device="cuda")
+        timing = Path(self._timing.name) / "timing.bin"
         try:
             with torch.no_grad():
                 program = torch.export.export(body, (example,))
-            blob: bytes = self._builder.dynamo.convert_exported_program_to_serialized_trt_engine(
-                program, arg_inputs=[example], timing_cache_path=str(self._timing), **OPTIONS
-            )
+            with ALONE:
+                blob: bytes = self._builder.dynamo.convert_exported_program_to_serialized_trt_engine(
+                    program, arg_inputs=[example], timing_cache_path=str(timing), **OPTIONS
+                )
         # Exporter and builder raise what they like, bare Exception among it.
         except Exception as err:
             raise EngineError(f"cannot build for {shape}: {str(err).strip()[:300]}") from err

@@ -12,9 +12,7 @@ from engines.base import Engine
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
 from engines.native import interface
-from engines.native.interface import INSTRUCTIONS
-
-MAX_THREADS = 64
+from engines.native.interface import INSTRUCTIONS, MAX_THREADS
 
 Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16"]
 
@@ -22,20 +20,18 @@ Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2
 class NativeEngine(Engine):
     """Runs a checkpoint on the CPU's vector units.
 
-    threads: how many to use, the caller's included; 0 takes every core that this process may use.
+    threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes every core that this process may use.
     instructions: forces an instruction set; "auto" takes the fastest that the processor has. All equal the network in
     single precision to a 100,000th, but two: avx512bf16 rounds factors of products to bfloat16 and stays within 1/255,
     avx2int16 to 16-bit integers and stays within a quarter of that. For a network whose heads have an odd number of
     channels they are the same as avx512 and avx2.
     Raises BackendUnavailable where the library is not built or the processor lacks the instructions, ValueError for
-    threads or instructions that do not exist, EngineError when memory or threads run out.
+    instructions that do not exist, EngineError when memory or threads run out.
     """
 
     name = "native"
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 0, instructions: Instructions = "auto") -> None:
-        if not 0 <= threads <= MAX_THREADS:
-            raise ValueError(f"threads: expected 0 to {MAX_THREADS}, got {threads}")
         if instructions not in INSTRUCTIONS:
             raise ValueError(f"instructions: expected one of {', '.join(INSTRUCTIONS)}, got {instructions!r}")
         config = checkpoint.config
@@ -52,7 +48,7 @@ class NativeEngine(Engine):
         weights = np.concatenate([checkpoint.tensors[name].ravel() for name in config.parameter_shapes()])
         depths = (ctypes.c_int32 * len(config.depths))(*config.depths)
         shape = (config.scale, config.frames, config.unshuffle, config.embed_dim, config.heads, config.mlp_ratio)
-        self._engine = ctypes.c_void_p()
+        self._engine, self._process = ctypes.c_void_p(), os.getpid()
         interface.check(
             self._library.catchlight_create(
                 ctypes.byref(interface.Config(*shape, len(depths), depths)),
@@ -90,10 +86,11 @@ class NativeEngine(Engine):
         return output
 
     def close(self) -> None:
-        """Join the threads and free the memory."""
+        """Join the threads and free the memory; in a process forked from the one that opened it there are none."""
         with self._lock:
             engine, self._engine = self._engine, ctypes.c_void_p()
-            self._library.catchlight_destroy(engine)
+            if os.getpid() == self._process:
+                self._library.catchlight_destroy(engine)
 
 
 def _cores() -> int:

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kMaxSide = 2048, kMaxImages = 65536, kMaxThreads = 64;
 constexpr int kMaxFrame = 16384, kMaxMatched = 128;  // the squares of (128 + 8)^2 bytes have a sum below 2^31
+constexpr int kMaxStep = 1024;                       // and so have 1024^2 bytes
 
 bool between(int64_t value, int64_t low, int64_t high) { return low <= value && value <= high; }
 
@@ -124,7 +125,7 @@ void catchlight_destroy(catchlight_engine* engine) { delete engine; }
 int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height, int32_t width,
                                  const int32_t* windows, int32_t count, int32_t step, double* moved) {
   if (newer == nullptr || older == nullptr || windows == nullptr || moved == nullptr ||
-      !between(height, 1, kMaxFrame) || !between(width, 1, kMaxFrame) || !between(step, 1, kMaxFrame)) {
+      !between(height, 1, kMaxFrame) || !between(width, 1, kMaxFrame) || !between(step, 1, kMaxStep)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
   return guarded([&]() -> int32_t {

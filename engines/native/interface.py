@@ -13,6 +13,7 @@ from engines.window import Window
 
 LIBRARY = Path(__file__).with_name("library.so")
 INTERFACE = 3
+MAX_THREADS = 64
 INSTRUCTIONS = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4, "avx2int16": 5}
 
 _OK, _BAD_ARGUMENT, _OUT_OF_MEMORY, _NO_INSTRUCTIONS, _NO_THREADS = range(5)
@@ -89,12 +90,12 @@ def displacements(
     expected_N2: NDArray[np.int64],
     step: int,
 ) -> NDArray[np.float64]:
-    """As engines.registration.displacements; step: windows are matched at 1 / step of their size.
+    """As engines.registration.reference, for what displacements() there has checked.
 
     Raises BackendUnavailable, EngineError.
     """
     newer, older = np.ascontiguousarray(newer), np.ascontiguousarray(older)
-    places, moved_N2 = np.array(windows, np.int32), expected_N2.astype(np.float64)
+    places, moved_N2 = np.array(windows, np.int32), np.array(expected_N2, np.float64, order="C")
     height, width, _ = newer.shape
     check(
         load().catchlight_displacements(

@@ -3,6 +3,7 @@
 import json
 import logging
 import multiprocessing
+import sys
 import time
 
 import pytest
@@ -109,5 +110,22 @@ def test_of_several_processes_one_builds_and_the_others_find_it(tmp_path):
     assert built.value == 1
 
 
-def test_the_default_folder_is_the_users_own():
+def test_the_default_folder_is_the_users_own(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert cache.default_folder().is_relative_to(cache.Path.home())
+
+
+def test_it_lies_where_the_user_keeps_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.default_folder() == tmp_path / "catchlight"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another kind of lock")
+def test_a_folder_on_a_file_system_without_locks_costs_the_cache_only(engines, monkeypatch, caplog):
+    def no_locks(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(cache.fcntl, "flock", no_locks)
+
+    assert engines.obtain(FACTS, lambda: (b"engine", {}), lambda blob, _: blob) == b"engine"
+    assert "cannot lock" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from engines import CheckpointError, load_checkpoint
-from engines.checkpoint import MAX_BYTES, MAX_HEADER_BYTES, MAX_RECORD_BYTES
+from engines.checkpoint import MAX_BYTES, MAX_HEADER_BYTES, MAX_RECORD_BYTES, find_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -53,6 +53,17 @@ def test_what_the_other_tests_damage_is_sound(path):
     forge(path, join(*split(path)))
 
     assert load_checkpoint(path).tensors["norm.bias"].shape == (16,)
+
+
+def test_a_dot_in_a_name_is_part_of_it(path, tmp_path):
+    good = load_checkpoint(path)
+
+    for name in ("my.v2", "my.v2.safetensors", "my.v2.json"):
+        saved = save_checkpoint(tmp_path / name, good.config, good.tensors, good.record)
+        assert saved == tmp_path / "my.v2.safetensors"
+        assert find_checkpoint(tmp_path / name) == saved
+        assert load_checkpoint(tmp_path / name).name == "my.v2"
+    assert sorted(p.name for p in tmp_path.glob("my*")) == ["my.v2.json", "my.v2.safetensors"]
 
 
 @pytest.mark.parametrize(

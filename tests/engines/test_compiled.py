@@ -18,12 +18,14 @@ class FakeToolkit(Toolkit):
 
     name = "fake"
 
-    def __init__(self, darker=0, version="1", fails=None):
-        self.darker, self.version, self.fails = darker, version, fails
+    def __init__(self, darker=0, version="1", fails=None, no_facts=None):
+        self.darker, self.version, self.fails, self.no_facts = darker, version, fails, no_facts
         self.built, self.go = [], threading.Event()
         self.go.set()
 
     def facts(self):
+        if self.no_facts:
+            raise self.no_facts
         return {"version": self.version}
 
     def build(self, shape):
@@ -145,6 +147,43 @@ def test_when_a_fresh_build_will_not_do_the_other_engine_goes_on(toolkit, reason
     assert len(error_logs) == 1
     assert toolkit.built == [(2, 8, 8)]
     assert not list(tmp_path.glob("*.bin"))
+
+
+def test_without_facts_about_the_machine_the_other_engine_goes_on(open_engine, error_logs):
+    engine = open_engine(FakeToolkit(no_facts=OSError("libcuda.so.1 is not here")))
+
+    with pytest.raises(EngineError, match=r"OSError: libcuda.so.1 is not here"):
+        engine.build_now((2, 8, 8))
+    for _ in range(3):
+        engine(BATCH)
+
+    assert engine.name == "bicubic"
+    assert len(engine.passed_over) == len(error_logs) == 1
+
+
+class OffByALevel(BicubicEngine):
+    """A network's mistake that back-projection takes back."""
+
+    back_projects = True
+
+    def _run(self, batch):
+        return super()._run(batch) + np.uint8(1)
+
+
+def test_pictures_are_back_projected_once(random_checkpoint, tmp_path):
+    frame = np.full((1, 16, 16, 3), 100, np.uint8)
+    frame[:, 4:8, 4:8] = 110
+    stand_ins = (BicubicEngine(), OffByALevel())
+    for stand_in in stand_ins:
+        engine = CompiledEngine(
+            load_checkpoint(random_checkpoint()), FakeToolkit(), stand_in, reference=stand_in, cache=tmp_path,
+            settle_s=60,
+        )  # fmt: skip
+        expected = stand_in(frame)
+        assert (engine(frame) == expected).all()
+        engine.build_now((1, 16, 16))
+        assert (engine(frame) != expected).any()  # bicubic by the toolkit, which the engine back-projects
+        assert engine.name == "fake"
 
 
 def run_once_built(engine):

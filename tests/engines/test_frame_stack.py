@@ -52,6 +52,29 @@ def test_the_native_library_finds_the_same(window, x, y):
     assert found == pytest.approx(reference(newer, older, [window], expected, step), abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("newer", "older", "expected"),
+    [
+        (np.zeros((200, 240, 3), np.float32), np.zeros((200, 240, 3), np.float32), STILL),
+        (np.zeros((200, 240), np.uint8), np.zeros((200, 240), np.uint8), STILL),
+        (np.zeros((200, 240, 3), np.uint8), np.zeros((200, 240, 3), np.uint8), np.zeros((2, 2), np.int64)),
+    ],
+    ids=["float", "grey", "two expectations for one window"],
+)
+def test_what_is_no_pair_of_frames_is_refused(newer, older, expected):
+    with pytest.raises(ValueError, match="expected"):
+        displacements(newer, older, [WINDOW], expected)
+
+
+def test_the_order_of_an_array_in_memory_is_no_matter():
+    older, newer = photographed(texture(), 5, 1), photographed(moved(texture(), 12, 0), 5, 2)
+    windows, expected = [WINDOW, (120, 90, 64, 48)], np.array([[-12, 0], [-12, 0]])
+
+    found = displacements(newer, older, windows, np.asfortranarray(expected))
+
+    assert found == pytest.approx(displacements(newer, older, windows, expected))
+
+
 def test_what_shows_nothing_has_not_moved():
     black = np.zeros((200, 240, 3), np.uint8)
 
@@ -60,7 +83,7 @@ def test_what_shows_nothing_has_not_moved():
 
 
 def test_frames_of_two_sizes_are_refused():
-    with pytest.raises(ValueError, match=r"expected the newer frame's shape \(200, 240, 3\), got \(200, 239, 3\)"):
+    with pytest.raises(ValueError, match=r"older: .* got uint8 \(200, 239, 3\) beside \(200, 240, 3\)"):
         displacements(photographed(texture()), photographed(texture())[:, 1:], [WINDOW], STILL)
 
 

@@ -90,3 +90,13 @@ def test_the_smallest_tier_stays_however_slow_it_is():
 def test_a_tier_that_was_never_timed_is_refused():
     with pytest.raises(ValueError, match="expected one of small, medium, large, got 'huge'"):
         TierGovernor(P95_MS, "huge", budget_ms=20)
+
+
+def test_what_it_remembers_and_how_long_it_waits_have_an_end():
+    governor = TierGovernor({"small": 5.0, "medium": 10.0}, "small", budget_ms=20)
+
+    changes = run(governor, 0, 7200, {"small": 5.0, "medium": 30.0}.get, fps=10)
+
+    ups = [at_s for at_s, tier in changes if tier == "medium"]
+    assert max(later - earlier for earlier, later in pairwise(ups)) < 610
+    assert len(governor._samples) <= 10 * 20 + 1

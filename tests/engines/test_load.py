@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from engines import BackendUnavailable, CheckpointError, load_engine
-from engines.load import AUTO_ORDER
+from engines import BackendUnavailable, CheckpointError, EngineError, load_engine
+from engines.load import _BACKENDS, AUTO_ORDER
 from engines.native import interface as native
 
 
@@ -57,8 +57,8 @@ def test_where_no_engine_runs_auto_says_why_of_each(without, random_checkpoint, 
     with pytest.raises(BackendUnavailable, match=r"^no engine runs here: tensorrt: .+; cuda: .+; native: ") as refused:
         load_engine("auto", random_checkpoint(), cache=tmp_path)
 
-    assert "; openvino: import of openvino halted" in str(refused.value)
-    assert "; eager: import of torch halted" in str(refused.value)
+    assert "; openvino: ModuleNotFoundError: import of openvino halted" in str(refused.value)
+    assert "; eager: ModuleNotFoundError: import of torch halted" in str(refused.value)
 
 
 class Driver:
@@ -118,9 +118,43 @@ def test_an_unknown_engine_is_a_callers_mistake():
         load_engine("warp")
 
 
+@pytest.mark.parametrize("engine", ["auto", "native", "openvino", "eager", "onnxruntime"])
+@pytest.mark.parametrize("threads", [-1, 65])
+def test_threads_that_no_engine_could_use_are_refused(engine, threads, random_checkpoint):
+    with pytest.raises(ValueError, match=f"threads: expected 0 to 64, got {threads}"):
+        load_engine(engine, random_checkpoint(), threads=threads)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineError("native: the system refused to start a thread"),
+        OSError("libcudart.so.13: cannot open shared object file"),
+        RuntimeError("Could not determine home directory."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_auto_passes_over_what_is_there_and_does_not_work(error, monkeypatch, random_checkpoint, tmp_path):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setitem(_BACKENDS, "native", (lambda: "", fail))
+
+    with load_engine("auto", random_checkpoint(), cache=tmp_path) as engine:
+        assert engine.name != "native"
+
+    assert str(error) in next(reason for reason in engine.passed_over if reason.startswith("native: "))
+
+
 def test_an_unknown_tier_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="'no-such-tier'"):
         load_engine("eager", "no-such-tier")
+
+
+@pytest.mark.parametrize("tier", ["", ".", "/", "x" * 300, "a\0b", ".json"])
+def test_a_path_that_cannot_be_one_is_an_unknown_tier(tier):
+    with pytest.raises(CheckpointError, match="tier or checkpoint '"):
+        load_engine("native", tier)
 
 
 def test_bicubic_needs_no_weights_and_takes_scale_and_frames_from_a_checkpoint(random_checkpoint):

@@ -103,7 +103,7 @@ def test_without_a_writable_cache_it_still_serves(random_checkpoint, tmp_path, n
 def test_it_computes_in_float32_even_where_the_cpu_has_bfloat16(random_checkpoint, tmp_path, noise):
     with load_engine("openvino", random_checkpoint(), cache=tmp_path) as engine:
         engine(noise(1, 16, 16, 3))
-        [request] = engine._requests.values()
+        request = engine._requests((1, 16, 16, 3))
         precision = request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
 
     assert precision.get_type_name() == "f32"

@@ -89,6 +89,44 @@ def test_a_failing_engine_is_replaced_within_a_second(act, reason, error_logs):
     assert "first (first tier): failed while running" in error_logs[0]
 
 
+def test_one_that_fails_while_it_is_warmed_is_closed(error_logs):
+    bad = ScriptedEngine("bad", script={1: fail})
+    with ResilientEngine(ScriptedEngine("first")) as engine:
+        engine(BATCH)
+        engine.replace(lambda: bad)
+        deadline = time.monotonic() + 2
+        while not bad.closed and time.monotonic() < deadline:
+            time.sleep(0.005)
+            engine(BATCH)
+
+    assert bad.closed
+    assert "out of memory" in engine.passed_over[-1]
+
+
+def test_what_an_engine_passes_over_while_it_runs_is_told():
+    def cannot_build(batch):
+        first.passed_over += ("compiler: no kernel for this card",)
+        return np.ones((2, 16, 16, 3), np.uint8)
+
+    first = ScriptedEngine("first", script={2: cannot_build})
+    first.passed_over = ("tensorrt: not installed",)
+    with ResilientEngine(first) as engine:
+        for _ in range(3):
+            engine(BATCH)
+
+    assert engine.passed_over == ("tensorrt: not installed", "compiler: no kernel for this card")
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_new_shape_may_take_long_only_where_it_is_compiled(compiles, error_logs):
+    first = ScriptedEngine("first", script={2: lambda batch: stall(batch).repeat(2, axis=2)})
+    first.compiles_shapes = compiles
+    with ResilientEngine(first, timeout_s=0.1, first_timeout_s=5) as engine:
+        engine(BATCH)
+        engine(np.zeros((2, 8, 16, 3), np.uint8))
+        assert engine.name == ("first" if compiles else "bicubic")
+
+
 def stall(batch):
     time.sleep(0.3)
     return np.ones((2, 16, 16, 3), np.uint8)

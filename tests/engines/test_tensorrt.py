@@ -7,7 +7,7 @@ import torch
 
 from engines import BackendUnavailable, load_checkpoint
 from engines.cuda import CudaEngine
-from engines.tensorrt import OPTIONS, TensorRTEngine, import_tensorrt
+from engines.tensorrt import TensorRTEngine, import_tensorrt
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
@@ -29,7 +29,3 @@ def test_a_torch_tensorrt_that_cannot_be_imported_is_a_missing_engine(error, tmp
         BackendUnavailable, match=r"tensorrt: .*libnvinfer.so.11: not found; install .* use engine cuda"
     ):
         import_tensorrt()
-
-
-def test_the_builder_is_told_to_keep_the_attentions_bias():
-    assert OPTIONS["attn_bias_is_causal"] is False
