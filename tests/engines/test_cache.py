@@ -77,6 +77,24 @@ def test_saving_leaves_no_temporary_file_and_tells_what_the_key_stands_for(engin
     assert json.loads((engines.folder / f"{key}.json").read_bytes())["facts"]["weights"] == "abc"
 
 
+@pytest.mark.parametrize("written", [0, 1], ids=["weights", "record"])
+def test_a_save_that_breaks_off_leaves_what_was_there(written, engines, monkeypatch):
+    key, calls = cache_key(FACTS), []
+    engines.save(key, b"engine", FACTS)
+
+    def full(_):
+        calls.append(1)
+        if len(calls) > written:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engines.files.os.fsync", full)
+    with pytest.raises(CacheError, match="No space left on device; free some space"):
+        engines.save(key, b"newer", FACTS)
+
+    assert not list(engines.folder.glob("*.tmp"))
+    assert engines.load(key) in ((b"engine", {}), None)  # never the old record with the new bytes
+
+
 def test_the_oldest_entries_go_when_the_folder_is_full(tmp_path):
     engines = EngineCache(tmp_path, max_bytes=25)
     for i in range(4):

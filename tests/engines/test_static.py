@@ -97,11 +97,12 @@ def test_a_shape_that_is_no_multiple_of_the_window_is_refused(model):
     ids=str,
 )
 def test_it_exports_to_operations_that_tensorrt_converts(shape, model):
-    body = StaticSwinIR(model, *shape).eval()
+    body = half_body(model, *shape)
     n, height, width = shape
 
     with torch.no_grad():
-        program = torch.export.export(body, (torch.zeros(n, 3 * model.config.frames, height, width),))
+        example = torch.zeros(n, 3 * model.config.frames, height, width, dtype=torch.half)
+        program = torch.export.export(body, (example,))
 
     operations = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert operations <= CONVERTIBLE
