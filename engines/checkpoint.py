@@ -145,7 +145,7 @@ def find_checkpoint(tier_or_path: str | Path) -> Path:
 
 def _weights_path(text: str) -> Path:
     """Of a checkpoint by either of its two files, or their common stem, in which dots may be."""
-    return Path(f"{text.removesuffix('.safetensors').removesuffix('.json')}.safetensors")
+    return Path(text if text.endswith(".safetensors") else f"{text.removesuffix('.json')}.safetensors")
 
 
 def _check(where: str, config: SwinIRConfig, tensors: Mapping[str, NDArray[np.float32]]) -> None:

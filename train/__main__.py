@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ import tyro
 from tyro.conf import Positional
 
 from engines import EngineError, load_engine
-from train import gate
+from train import checks, gate
 from train.config import TrainConfig
 from train.errors import TrainError
 
@@ -58,7 +59,7 @@ class Evaluate:
     still: bool = False
     """The face does not move between the frames of a temporal tier."""
     json: Path | None = None
-    """Write the table here, too."""
+    """Write the table here, too, and what it is of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +75,10 @@ class Compare:
     eyes: int = 2
     """Rows for each condition."""
     out: Path = Path("compare.png")
+    """The PNG to write."""
+
+    def __post_init__(self) -> None:
+        checks.at_least(self, 1, "eyes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +89,8 @@ class Export:
     """A run's folder, its state.pt, a tier, or a checkpoint's path."""
     interpolate: tuple[str, str] | None = None
     """Instead of a source: two of them, such as the fidelity and the adversarial weights."""
-    weight: float = 0.5
-    """Share of the second of the two."""
+    weight: float | None = None
+    """Share of the second of the two; None: half."""
     frames: int | None = None
     """For this many frames: the older ones' filters shared out over them; without training."""
     out: Path | None = None
@@ -100,8 +105,12 @@ class Export:
     """Windows in such a batch; None leaves it open."""
 
     def __post_init__(self) -> None:
+        if min(self.onnx_size) < 1:
+            raise ValueError(f"onnx_size: expected at least 1 by 1, got {self.onnx_size[0]} by {self.onnx_size[1]}")
         if self.onnx_batch is not None and self.onnx_batch < 1:
             raise ValueError(f"onnx_batch: expected at least 1, or None for an open batch, got {self.onnx_batch}")
+        if self.weight is not None and self.interpolate is None:
+            raise ValueError("weight: expected --interpolate A B with it: it is the share of the second")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +154,7 @@ def prepare(command: Prepare) -> None:
 
 def run(command: Run) -> int:
     """python -m train run"""
-    network = replace(command.network, scale=command.scale) if command.scale else command.network
+    network = command.network if command.scale is None else replace(command.network, scale=command.scale)
     given = {name: getattr(command, name) for name in TrainConfig.__dataclass_fields__}
     config = TrainConfig(**given | {"network": network})
     if command.dry_run:
@@ -181,7 +190,8 @@ def evaluate(command: Evaluate) -> None:
     print(f"x{engine.scale}, {engine.frames} frame(s), engine {engine.name}, {len(exam.patches['clean'].lr)} eyes")
     print(as_text(table, engine.tier))
     if command.json:
-        write_json(table, engine.tier, command.json)
+        about = {"tier": engine.tier, "scale": engine.scale, "frames": engine.frames, "engine": engine.name}
+        write_json(command.json, table, about | {"quick": command.quick, "still": command.still})
 
 
 def compare(command: Compare) -> None:
@@ -189,15 +199,15 @@ def compare(command: Compare) -> None:
     from train.evaluate import Exam
     from train.sheet import sheet, write_sheet
 
-    engines = [load_engine(command.engine, tier) for tier in command.tiers]
-    try:
+    with ExitStack() as opened:
+        engines = [opened.enter_context(load_engine(command.engine, tier)) for tier in command.tiers]
         if len({engine.scale for engine in engines}) != 1:
             raise TrainError(f"tiers: expected one scale, got {', '.join(f'{e.tier} x{e.scale}' for e in engines)}")
+        names = [engine.tier for engine in engines]
+        columns = names if len(set(names)) == len(names) else command.tiers
         exam = Exam(command.data, frames=max(e.frames for e in engines), scale=engines[0].scale, every=4)
-        picture = sheet(exam, {e.tier: (e.frames, e) for e in engines}, eyes=command.eyes)
-    finally:
-        for engine in engines:
-            engine.close()
+        methods = {name: (engine.frames, engine) for name, engine in zip(columns, engines, strict=True)}
+        picture = sheet(exam, methods, eyes=command.eyes)
     write_sheet(command.out, picture)
     print(command.out)
 
@@ -212,7 +222,7 @@ def export(command: Export) -> None:
     if command.out is None and command.onnx is None:
         raise TrainError("export: expected --out NAME.safetensors, or --onnx FILE, or both")
     if command.interpolate:
-        weights = interpolated(*command.interpolate, command.weight)
+        weights = interpolated(*command.interpolate, 0.5 if command.weight is None else command.weight)
     else:
         weights = load_weights(str(command.source))
     if command.frames is not None:

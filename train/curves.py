@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from train.files import whole_file
+from train.files import write_whole
 
 Row = dict[str, Any]
 NOT_LOSSES = frozenset({"step", "epoch", "learning_rate", "images_per_s", "step_s", "gradient_norm", "wasserstein"})
@@ -59,8 +60,9 @@ def draw_curves(log: Path) -> list[Path]:
         axes.grid(alpha=0.3)
         drawn[log.with_name("psnr.png")] = figure
     for path, figure in drawn.items():
-        with whole_file(path) as file:
-            figure.savefig(file, format="png", dpi=120)
+        picture = BytesIO()
+        figure.savefig(picture, format="png", dpi=120)
+        write_whole(path, picture.getvalue())
     return list(drawn)
 
 

@@ -45,8 +45,8 @@ class Face:
 
 def find_manifest(folder: Path) -> Path | None:
     """The manifest of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json."""
-    folder = Path(folder)
-    places = (folder / "manifest.json", folder.with_suffix(".json"), folder / "train.json")
+    folder = Path(folder).resolve()  # so that "." has a name, too
+    places = (folder / "manifest.json", folder.parent / f"{folder.name}.json", folder / "train.json")
     return next((place for place in places if place.is_file()), None)
 
 
@@ -60,26 +60,38 @@ def manifest_of(folder: Path) -> Path:
     return manifest
 
 
-def load_faces(folder: Path, limit: int | None = None) -> list[Face]:
+def load_faces(folder: Path) -> list[Face]:
     """Read the faces of a training folder that has a manifest.
 
     Raises DataError: no manifest, no usable face, an image that cannot be read.
     """
-    return _read(manifest_of(folder), limit)
+    return _read(manifest_of(folder))
 
 
 def load_labelled(folder: Path) -> list[Face]:
-    """Read the labelled faces of a test folder: FOLDER/val.json and the images that it names. Raises DataError."""
+    """Read the labelled faces of a test folder: FOLDER/val.json and the images that it names.
+
+    Raises DataError: as load_faces(), and for a pupil outside of its picture.
+    """
     manifest = Path(folder) / "val.json"
     if not manifest.is_file():
         raise DataError(f"{folder}: expected val.json with pupil positions, found none; give the folder that holds it")
-    return _read(manifest, None)
+    faces = _read(manifest)
+    for face in faces:
+        height, width = face.image.shape[:2]
+        if not ((face.eyes > -0.5) & (face.eyes < (width - 0.5, height - 0.5))).all():
+            found = face.eyes.astype(float).round(1).tolist()
+            raise DataError(
+                f"{face.name}: expected its pupils inside of {width}x{height} pixels, got {found}; "
+                "label it again or remove its row"
+            )
+    return faces
 
 
-def _read(manifest: Path, limit: int | None) -> list[Face]:
+def _read(manifest: Path) -> list[Face]:
     again = f"run `python -m train prepare {manifest.parent}`"
     try:
-        faces = [_load_face(manifest.parent, row) for row in json.loads(manifest.read_text())[:limit]]
+        faces = [_load_face(manifest.parent, row) for row in json.loads(manifest.read_text())]
     except (ValueError, KeyError, TypeError, StopIteration) as err:
         raise DataError(f"{manifest}: not a manifest: {err!r}; {again}") from err
     if not faces:
@@ -92,8 +104,8 @@ def _load_face(root: Path, row: dict[str, object]) -> Face:
     image = read_image(path)
     key = next(k for k in ("eyes_px", "eyes_yunet_px", "pupil_px") if k in row)
     eyes = np.asarray(row[key], dtype=np.float32)
-    if eyes.shape != (2, 2):
-        raise DataError(f"{path}: expected two eye positions under {key}, got {row[key]!r}")
+    if eyes.shape != (2, 2) or not np.isfinite(eyes).all() or np.array_equal(*eyes):
+        raise DataError(f"{path}: expected two eye positions under {key}, got {row[key]!r}; remove its row")
     return Face(image=image, eyes=eyes, name=str(path))
 
 

@@ -9,6 +9,7 @@ of the cameras is clean, and another tenth has next to no noise but a lens and a
 there a network must not smooth.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train import checks
 from train.noise import SensorNoise, sensor_noise
 
 Image = NDArray[np.float32]
@@ -31,6 +33,7 @@ class DegradationConfig:
     clean: float = 0.18
     """Share of samples that are only downscaled, by area."""
     blur: float = 0.9
+    """Share of cameras whose lens blurs."""
     blur_sigma_px: Triangle = (0.2, 0.8, 1.5)
     """Standard deviation of the Gaussian, or half the disc's radius, in high-resolution pixels."""
     blur_kinds: tuple[float, float, float, float] = (0.7, 0.14, 0.1, 0.06)
@@ -52,6 +55,7 @@ class DegradationConfig:
     grain: float = 0.12
     """Share of noisy cameras whose noise is alike in neighbouring pixels."""
     grain_sigma_px: Range = (0.4, 0.7)
+    """Standard deviation of the Gaussian that makes them alike, in low-resolution pixels."""
     colour: float = 0.12
     """Share of noisy cameras with blotches of colour, two pixels wide."""
     colour_share: Range = (0.3, 0.7)
@@ -65,19 +69,37 @@ class DegradationConfig:
     common_share: Range = (0.1, 0.7)
     """Share of their variance that stays."""
     salt_and_pepper: float = 0.02
+    """Share of cameras with pixels that are black or white."""
     salt_and_pepper_share: Range = (0.0005, 0.004)
     """Share of pixels that are hit."""
     soft_chroma: float = 0.1
+    """Share of cameras whose colours are blurred, as demosaicing does."""
     soft_chroma_sigma_px: Range = (0.5, 1.5)
+    """Standard deviation of that Gaussian, in low-resolution pixels."""
     denoise: float = 0.1
+    """Share of cameras that smooth their pictures."""
     denoise_sigma_px: Range = (0.4, 0.8)
+    """Standard deviation of the Gaussian that is mixed half with the picture, in low-resolution pixels."""
     sharpen: float = 0.1
+    """Share of cameras that sharpen their pictures."""
     sharpen_amount: Range = (0.2, 1.0)
+    """How much of the difference from the picture blurred by a pixel is added."""
     subsample: float = 0.1
     """Chroma 4:2:0 before the codec, as a raw YUV camera gives it."""
     jpeg: float = 0.88
+    """Share of cameras that send JPEG."""
     jpeg_quality: tuple[int, int, int] = (40, 82, 97)
-    """Least, likeliest and greatest."""
+    """Its least, likeliest and greatest quality, of 100."""
+
+    def __post_init__(self) -> None:
+        checks.shares(self, "clean", "blur", "noise", "shadow", "grain", "colour", "blue", "common", "salt_and_pepper")
+        checks.shares(self, "soft_chroma", "denoise", "sharpen", "subsample", "jpeg")
+        checks.distributions(self, "blur_kinds", "downscale")
+        checks.ranges(self, 0, 1, "read_noise", "shot_noise", "quiet_noise")
+        checks.ranges(self, 0, 1, "colour_share", "common_share", "salt_and_pepper_share")
+        checks.ranges(self, 0.1, math.inf, "blur_sigma_px", "grain_sigma_px", "shadow_gain", "blue_gain")
+        checks.ranges(self, 0, math.inf, "soft_chroma_sigma_px", "denoise_sigma_px", "sharpen_amount")
+        checks.ranges(self, 1, 100, "jpeg_quality")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,13 +4,14 @@ Lanczos's.
 Each face is resized so that its eyes are 128 pixels apart, moved by a random fraction of a pixel, and photographed at
 1 / scale of that: 64 low-resolution pixels at x2, 32 at x4, and the same truth for every scale. The frames of a
 temporal tier move by a random walk of half a low-resolution pixel. Scored are the two eye windows, 128 x 96 pixels of
-the truth.
+the truth. Faces that would have to be enlarged for that are left out.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,8 @@ from engines.frame_stack import FrameStack
 from engines.swinir import SwinIR
 from train.conditions import CONDITIONS, photograph, random_walk, resized
 from train.data import Face, load_labelled
-from train.files import whole_file
+from train.errors import DataError
+from train.files import write_whole
 from train.metrics import scores
 from train.perceptual import Distance
 
@@ -45,10 +47,32 @@ class Patches:
     """uint8 (n, 96, 128, 3)."""
 
 
+def scorable(faces: list[Face]) -> list[Face]:
+    """The faces that have a truth: those that need not be enlarged for it, and hold a window.
+
+    Raises DataError when there is none.
+    """
+    found = []
+    for face in faces:
+        factor = INTEROCULAR_PX / face.interocular_px
+        height, width = (int(side * factor) for side in face.image.shape[:2])
+        if factor <= 1 and width >= WINDOW[0] and height >= WINDOW[1]:
+            found.append(face)
+    if not found:
+        widest = max(faces, key=lambda f: f.interocular_px)
+        height, width = widest.image.shape[:2]
+        raise DataError(
+            f"expected faces with at least {INTEROCULAR_PX:.0f} pixels between the eyes, and {WINDOW[0]}x{WINDOW[1]} "
+            f"around them where they are {INTEROCULAR_PX:.0f} apart, got none of {len(faces)} ({widest.name}: "
+            f"{widest.interocular_px:.0f}, {width}x{height}); give larger faces"
+        )
+    return found
+
+
 def eye_patches(faces: list[Face], condition: str, *, frames: int, scale: int = 2, step: float = 0.5) -> Patches:
     """Photograph every face and cut its eyes; the first frames are the same for every number of frames.
 
-    step: motion in low-resolution pixels a frame.
+    faces: all of them scorable(). step: motion in low-resolution pixels a frame.
     """
     lr, hr = [], []
     width, height = WINDOW[0] // scale, WINDOW[1] // scale
@@ -100,9 +124,10 @@ def network(model: SwinIR) -> Enhance:
 
 
 class Exam:
-    """The labelled faces of a folder, photographed once; scores any method on them. Raises DataError.
+    """The labelled faces of a folder, photographed once; scores any method on them.
 
-    every: takes one face in so many. perceptual: adds "lpips" to the scores.
+    Faces that are too small are left out. Raises DataError: a face cannot be read, or none is left. every: takes one
+    face in so many. perceptual: adds "lpips" to the scores.
     """
 
     def __init__(
@@ -115,7 +140,7 @@ class Exam:
         step: float = 0.5,
         perceptual: Distance | None = None,
     ) -> None:
-        faces = load_labelled(val_dir)[::every]
+        faces = scorable(load_labelled(val_dir)[::every])
         self.frames, self.scale, self._perceptual = frames, scale, perceptual
         self.patches = {c: eye_patches(faces, c, frames=frames, scale=scale, step=step) for c in CONDITIONS}
         baselines = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
@@ -155,7 +180,6 @@ def as_text(table: Table, name: str) -> str:
     return "\n".join(lines)
 
 
-def write_json(table: Table, name: str, path: Path) -> None:
-    """The table for machines; raises TrainError."""
-    with whole_file(path) as file:
-        file.write((json.dumps({"tier": name, "conditions": table}, indent=1) + "\n").encode())
+def write_json(path: Path, table: Table, about: Mapping[str, Any]) -> None:
+    """The table for machines, and beside it what it is of; raises TrainError."""
+    write_whole(path, (json.dumps({**about, "conditions": table}, indent=1) + "\n").encode())

@@ -15,7 +15,7 @@ from engines.swinir import SwinIR
 from train.errors import TrainError
 from train.evaluate import Exam, network
 from train.frames import spread
-from train.record import block_maxima, training_record
+from train.record import block_maxima, history, training_record
 from train.state import read_state
 
 
@@ -44,23 +44,27 @@ def load_weights(source: str) -> Weights:
         return Weights(config=checkpoint.config, tensors=checkpoint.tensors, record=checkpoint.record)
     state = read_state(state_file)
     config = json.loads(state["config"])
+    stage = training_record(config, int(state["step"]), state.get("data", {}), state.get("source", {}))
     return Weights(
         config=SwinIRConfig.from_json(config["network"]),
         tensors={name: tensor.float().numpy() for name, tensor in state["average"].items()},
-        record={"stages": [*state["before"], training_record(config, int(state["step"]), state.get("data", {}))]},
+        record={"stages": [*state["before"], stage]},
     )
 
 
 def interpolated(first: str, second: str, weight: float) -> Weights:
-    """(1 - weight) * first + weight * second, tensor by tensor; weight 0 is the first. Raises TrainError."""
+    """(1 - weight) * first + weight * second, tensor by tensor; weight 0 is the first. Raises TrainError.
+
+    Its record is one stage that holds the history of both.
+    """
     if not 0 <= weight <= 1:
         raise TrainError(f"weight: expected 0 to 1, got {weight}")
     a, b = load_weights(first), load_weights(second)
     if a.config != b.config:
         raise TrainError(f"expected two checkpoints of one network, got {a.config} and {b.config}")
     mix = {name: np.float32(1 - weight) * a.tensors[name] + np.float32(weight) * b.tensors[name] for name in a.tensors}
-    parts = [{"weight": 1 - weight, **a.record}, {"weight": weight, **b.record}]
-    return Weights(config=a.config, tensors=mix, record={"interpolated": parts})
+    parts = [{"weight": share, "stages": history(part.record)} for share, part in ((1 - weight, a), (weight, b))]
+    return Weights(config=a.config, tensors=mix, record={"stages": [{"interpolated": parts}]})
 
 
 def of_frames(weights: Weights, frames: int) -> Weights:
@@ -68,7 +72,7 @@ def of_frames(weights: Weights, frames: int) -> Weights:
     name, before = "conv_first.weight", weights.config.frames
     config = replace(weights.config, frames=frames)
     filters = spread(torch.from_numpy(weights.tensors[name]), before, frames).numpy()
-    stages = [*weights.record.get("stages", []), {"frames": frames, "shared_out_from": before}]
+    stages = [*history(weights.record), {"frames": frames, "shared_out_from": before}]
     return Weights(config=config, tensors={**weights.tensors, name: filters}, record={"stages": stages})
 
 

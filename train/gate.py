@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint
+from engines import Checkpoint, load_checkpoint, load_engine, save_checkpoint, shipped_tiers
+from engines.checkpoint import find_checkpoint
 from engines.swinir import SwinIR
+from train import checks
 from train.benefit.blink import blinks
 from train.benefit.bootstrap import mean_interval
 from train.benefit.faces import Half, LabelledFace, face_mesh, labelled_manifest, load_faces
@@ -66,15 +68,21 @@ class GateConfig:
     gaze_model: Path | None = None
     """Folder with gaze-estimation-adas-0002 and head-pose-estimation-adas-0001; none: gaze is not judged."""
     engine: str = "auto"
+    """The engine that runs it."""
     half: Half | None = None
     """Only this half of the faces, so that weights can be chosen on the other; None: all."""
     trained_on: Path | None = None
     """Folder that the weights were trained on: refused when one of its photographs is among the faces."""
     limit: int | None = None
-    """This many faces, evenly over the manifest."""
+    """This many faces, evenly over the manifest; None: all, or twelve drawn ones."""
     seed: int = 1
+    """Of the camera's noise and the faces' motion."""
     write: bool = False
     """Store the verdict in the checkpoint's JSON; needs a path."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            checks.at_least(self, 1, "limit")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +104,10 @@ def main(config: GateConfig) -> dict[str, Any]:
     Raises DataError and CheckpointError for what cannot be read.
     """
     checkpoint = load_checkpoint(config.checkpoint)
-    path = Path(config.checkpoint).with_suffix(".safetensors")
-    if config.write and not path.is_file():
-        raise DataError(f"--write: expected the path of a checkpoint, got {config.checkpoint!r}")
+    if config.write and config.checkpoint in shipped_tiers():
+        raise DataError(
+            f"--write: expected the path of a checkpoint, got the tier {config.checkpoint!r}; give its file"
+        )
     if (config.half or config.trained_on) and not config.faces:
         raise DataError(
             "--half, --trained-on: expected --faces, too; drawn faces have no halves, and nobody trains on them"
@@ -132,7 +141,8 @@ def main(config: GateConfig) -> dict[str, Any]:
     record = as_record(findings, skipped, [face.name for face in faces]) | {"beside": beside}
     record |= {"sha256": checkpoint.sha256, "seed": config.seed, "engine": engine.name, "half": config.half}
     if config.write:
-        save_checkpoint(path, checkpoint.config, checkpoint.tensors, checkpoint.record | {"gate": record})
+        judged = checkpoint.record | {"gate": record}
+        save_checkpoint(find_checkpoint(config.checkpoint), checkpoint.config, checkpoint.tensors, judged)
     return record
 
 

@@ -16,6 +16,8 @@ from train.errors import DataError
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 """Of the files that `python -m train prepare` looks at, in lower case."""
+PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+"""The last chunk of every PNG: no bytes, and their CRC; what comes after it is passed over."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -35,4 +37,4 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def _cut_off(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):  # no end-of-image marker after the last start of scan: markers are never pixels
         return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
+    return data.startswith(b"\x89PNG") and PNG_END not in data

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from engines import load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR, bicubic
 from train import losses
-from train.config import TrainConfig
+from train.config import LossConfig, TrainConfig
 from train.critic import interpolate
 from train.data import Face, Samples, load_faces, manifest_of, usable
 from train.errors import Diverged
@@ -25,7 +25,7 @@ from train.evaluate import Exam, network
 from train.interrupt import Interrupt
 from train.players import Players
 from train.processes import Group, joined
-from train.record import data_record, training_record
+from train.record import data_record, history, source_record, training_record
 from train.runlog import RunLog
 from train.sheet import sheet
 from train.state import load_state, save_state
@@ -42,6 +42,9 @@ WEIGHT_OF = {
     "tremble": "consistency",
 }
 """The field of LossConfig that weighs a term of the generator's loss."""
+
+CRITIC_TERMS = ("adversarial", "feature")
+"""Terms of the generator's loss that the critic gives; they rise from nothing once it has come in."""
 
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2): the signal that a process gets when its parent dies."""
@@ -66,11 +69,13 @@ def train(config: TrainConfig) -> Path:
 
         # The networks, and where they stand.
         players = Players(config, group)
-        step, state_file = 0, config.out / "state.pt"
-        before = load_checkpoint(config.init).record.get("stages", []) if config.init else []
+        step, critic_from, state_file = 0, None, config.out / "state.pt"
+        before = history(load_checkpoint(config.init).record) if config.init else []
+        origin = {"before": before, "data": data, "source": source_record()}
         if state_file.is_file():
-            state = load_state(state_file, config)
-            step, before = int(state["step"]), state["before"]
+            state = load_state(state_file, config, data)
+            step, critic_from = int(state["step"]), state.get("critic_from")
+            origin |= {name: state[name] for name in origin.keys() & state.keys()}
             torch.set_rng_state(state["rng"])
             players.load_state_dict(state)
         generator = group.wrapped(players.generator)
@@ -86,11 +91,12 @@ def train(config: TrainConfig) -> Path:
                 eye = eye.to(group.device)
                 began = time.perf_counter()
                 terms: dict[str, Tensor] = {}
-                adversarial = adversarial_weight(config, step)
 
                 # The end of the first stage: weights that know no critic.
-                if group.leads and step and step == adversarial_start(config):
-                    export(config, players.average, step, before, data, "fidelity")
+                if critic and critic_from is None and step >= adversarial_start(config):
+                    critic_from = step
+                    if group.leads and step:
+                        export(config, players.average, step, origin, "fidelity")
 
                 # The generator's picture of this batch.
                 with autocast(config, group):
@@ -98,13 +104,13 @@ def train(config: TrainConfig) -> Path:
                 fake = fake.float()
 
                 # The critic learns to tell it from the truth.
-                if critic and adversarial is not None:
+                if critic and critic_from is not None:
                     assert players.critic_optimiser is not None
                     for _ in range(config.critic.steps):
                         mix = group.share(torch.rand(config.batch)).to(group.device)
                         terms |= critic_terms(critic, hr, fake.detach(), mix)
                         players.critic_optimiser.zero_grad(set_to_none=True)
-                        loss = config.critic.penalty * terms["penalty"] - terms["wasserstein"]
+                        loss = losses.critic_loss(terms["wasserstein"], terms["penalty"], config.critic.penalty)
                         loss.backward()  # type: ignore[no-untyped-call]
                         players.critic_optimiser.step()
 
@@ -114,12 +120,10 @@ def train(config: TrainConfig) -> Path:
                     terms["magnitude"] = features.excess(MAGNITUDE_LIMIT)
                 if tracker:
                     terms |= tracker_terms(tracker, fake, hr, eye, config.draws)
-                loss = sum_of_terms(config, terms)
-                if players.critic and adversarial is not None:
+                if players.critic and critic_from is not None:
                     terms |= pleasing_terms(players.critic, fake, hr)
-                    weight = adversarial / config.loss.adversarial
-                    loss = loss + adversarial * terms["adversarial"] + weight * config.loss.feature * terms["feature"]
                 refuse_nan(terms, step, state_file)
+                loss = generator_loss(config.loss, terms, adversarial_share(config, step, critic_from))
                 rate = learning_rate(config, step)
                 terms["gradient_norm"] = players.move_generator(loss, rate)
                 refuse_nan(terms, step, state_file)
@@ -134,11 +138,12 @@ def train(config: TrainConfig) -> Path:
                     log.test(step, exam.table(tested), grid)
                 stop = group.any(bool(interrupt))
                 if group.leads and (stop or step % config.save_every == 0 or step == config.steps):
-                    place = {"step": step, "rng": torch.get_rng_state(), "before": before, "data": data}
-                    save_state(state_file, config, players.state_dict() | place)
+                    refuse_nan(outlook(config, group, players, lr, hr, eye), step, state_file)
+                    place = {"step": step, "rng": torch.get_rng_state(), "critic_from": critic_from}
+                    save_state(state_file, config, players.state_dict() | place | origin)
                 if stop:
                     break
-        return export(config, players.average, step, before, data) if group.leads else config.out
+        return export(config, players.average, step, origin) if group.leads else config.out
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -152,12 +157,14 @@ def adversarial_start(config: TrainConfig) -> int:
     return round(config.loss.adversarial_from * config.steps)
 
 
-def adversarial_weight(config: TrainConfig, step: int) -> float | None:
-    """None before the critic comes in, then a rise from 0 to the term's weight: the critic has to learn first."""
-    since = step - adversarial_start(config)
-    if not config.loss.adversarial or since < 0:
-        return None
-    return config.loss.adversarial * min(1.0, since / max(1.0, config.loss.adversarial_ramp * config.steps))
+def adversarial_share(config: TrainConfig, step: int, critic_from: int | None) -> float:
+    """How much of the critic's terms counts: nothing until it comes in, then a rise to 1, since it has to learn first.
+
+    critic_from: the step at which it came in.
+    """
+    if critic_from is None:
+        return 0.0
+    return min(1.0, (step - critic_from) / max(1.0, config.loss.adversarial_ramp * config.steps))
 
 
 def critic_terms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> dict[str, Tensor]:
@@ -168,7 +175,7 @@ def critic_terms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> 
     between = interpolate(real, fake, mix)
     real_score, fake_score, slope_score = critic(torch.cat([real, fake, between]))[0].chunk(3)
     return {
-        "wasserstein": -losses.critic_loss(real_score, fake_score),
+        "wasserstein": losses.wasserstein(real_score, fake_score),
         "penalty": losses.gradient_penalty(slope_score, between),
     }
 
@@ -190,12 +197,6 @@ def generator_terms(config: TrainConfig, fake: Tensor, lr: Tensor, hr: Tensor, e
     return terms
 
 
-def sum_of_terms(config: TrainConfig, terms: dict[str, Tensor]) -> Tensor:
-    """The weighted sum of the terms that need no critic."""
-    weighted = [getattr(config.loss, WEIGHT_OF[name]) * value for name, value in terms.items() if name in WEIGHT_OF]
-    return torch.stack(weighted).sum()
-
-
 def pleasing_terms(critic: nn.Module, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
     """What the critic holds against the picture; its own weights get no gradient from this."""
     with torch.no_grad():
@@ -204,6 +205,13 @@ def pleasing_terms(critic: nn.Module, fake: Tensor, real: Tensor) -> dict[str, T
     score, seen = critic(fake)
     critic.requires_grad_(True)
     return {"adversarial": -score.mean(), "feature": losses.feature_matching(seen, wanted)}
+
+
+def generator_loss(weights: LossConfig, terms: dict[str, Tensor], share: float) -> Tensor:
+    """What the generator minimises: the weighted sum of its terms, of which the critic's count by a share, 0 to 1."""
+    weight = {name: getattr(weights, field) for name, field in WEIGHT_OF.items()}
+    weight |= {name: share * getattr(weights, name) for name in CRITIC_TERMS}
+    return torch.stack([weight[name] * value for name, value in terms.items() if name in weight]).sum()
 
 
 def refuse_nan(terms: dict[str, Tensor], step: int, state_file: Path) -> None:
@@ -215,15 +223,41 @@ def refuse_nan(terms: dict[str, Tensor], step: int, state_file: Path) -> None:
             raise Diverged(f"step {step}: the {name} term became {value}; {kept}; go on with a lower --learning-rate")
 
 
-def export(
-    config: TrainConfig, average: SwinIR, step: int, before: list[Any], data: dict[str, Any], suffix: str = ""
-) -> Path:
+def outlook(
+    config: TrainConfig, group: Group, players: Players, lr: Tensor, hr: Tensor, eye: Tensor
+) -> dict[str, Tensor]:
+    """The terms and slopes of a step that would be taken from here on the same batch; nothing is moved.
+
+    A step that was too long shows only in the next one, when its weights would have replaced the last good ones.
+    """
+    with autocast(config, group):
+        fake, average = players.generator(lr), players.average(lr)
+    fake = fake.float()
+    terms = generator_terms(config, fake, lr, hr, eye)
+    terms["average"] = losses.charbonnier(average.float(), hr).mean()
+    if players.critic:
+        terms |= critic_terms(players.critic, hr, fake.detach(), torch.full((len(hr),), 0.5, device=hr.device))
+        loss = losses.critic_loss(terms["wasserstein"], terms["penalty"], config.critic.penalty)
+        terms["critic_gradient_norm"] = gradient_norm(loss, players.critic)
+        terms |= pleasing_terms(players.critic, fake, hr)
+    terms["gradient_norm"] = gradient_norm(generator_loss(config.loss, terms, 1.0), players.generator)
+    return terms
+
+
+def gradient_norm(loss: Tensor, network: nn.Module) -> Tensor:
+    """The norm of the loss's slope over a network's weights, which are left alone."""
+    return nn.utils.get_total_norm(torch.autograd.grad(loss, list(network.parameters())))
+
+
+def export(config: TrainConfig, average: SwinIR, step: int, origin: dict[str, Any], suffix: str = "") -> Path:
     """Write the moving average as a checkpoint named for the run, with the record of how it was made.
 
-    before: the stages by which the weights came about that the run started from. data: what data_record() gave.
+    origin: "before", the stages by which the weights came about that the run started from; "data" and "source", what
+    data_record() and source_record() gave.
     """
-    name = "-".join(filter(None, (config.out.name, suffix)))
-    record = {"stages": [*before, training_record(config.to_json(), step, data)]}
+    name = "-".join(filter(None, (config.out.resolve().name, suffix)))
+    stage = training_record(config.to_json(), step, origin["data"], origin["source"])
+    record = {"stages": [*origin["before"], stage]}
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)
 
 

@@ -103,9 +103,9 @@ def focal_frequency(image: Tensor, truth: Tensor) -> Tensor:
     return (weight * distance).flatten(1).mean(1)
 
 
-def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """What the critic minimises: minus its estimate of the Wasserstein distance (Arjovsky 2017). Scores (B,)."""
-    return fake.mean() - real.mean()
+def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """The critic's estimate of the distance between truth and pictures (Arjovsky 2017). Scores (B,)."""
+    return real.mean() - fake.mean()
 
 
 def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
@@ -116,6 +116,11 @@ def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
     (slope,) = torch.autograd.grad(scores.float().sum(), inputs, create_graph=True)
     norm: Tensor = torch.linalg.vector_norm(slope.float().flatten(1), dim=1)
     return (norm - 1).square().mean()
+
+
+def critic_loss(distance: Tensor, penalty: Tensor, weight: float) -> Tensor:
+    """What the critic minimises: minus the Wasserstein distance, and the weighted gradient penalty (as eq. 3)."""
+    return weight * penalty - distance
 
 
 def feature_matching(fake: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from train.benefit.faces import IRIS_CENTRES, Mesh, face_mesh
 from train.errors import DataError
-from train.files import whole_file
+from train.files import write_whole
 from train.images import SUFFIXES, read_image
 
 
@@ -59,8 +59,7 @@ def prepare(folder: Path, *, min_interocular_px: float = 50.0) -> Prepared:
     result = Prepared(manifest=folder / "manifest.json", kept=len(rows), rejected=rejected)
     if not rows:
         raise DataError(f"{result.as_text()}; give larger or other pictures")
-    with whole_file(result.manifest) as file:
-        file.write((json.dumps(rows, indent=1) + "\n").encode())
+    write_whole(result.manifest, (json.dumps(rows, indent=1) + "\n").encode())
     return result
 
 

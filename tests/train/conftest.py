@@ -15,6 +15,7 @@ from skimage.data import astronaut
 
 from engines import SwinIRConfig
 from train.config import CriticConfig, DataConfig, TrainConfig
+from train.data import Face
 
 EYES = np.array([[203.4, 100.5], [246.4, 102.8]])
 """Of the photograph, image-left first."""
@@ -60,6 +61,29 @@ def _portrait() -> Callable[..., tuple[NDArray[np.uint8], list[list[float]]]]:
 def _write_faces() -> Callable[..., Path]:
     """Call it with a folder and a count to write faces and their manifest."""
     return write_faces
+
+
+@pytest.fixture(scope="session")
+def dotted_face() -> Face:
+    """A black face, 460x450 pixels, with a dot on each eye: blue on the image-left one, red on the other."""
+    eyes = np.array([[160, 240], [300, 244]], np.float32)
+    image = np.zeros((450, 460, 3), np.uint8)
+    y, x = np.mgrid[:450, :460]
+    for channel, eye in zip((0, 2), eyes, strict=True):
+        image[..., channel] = np.rint(255 * np.exp(-0.5 * ((x - eye[0]) ** 2 + (y - eye[1]) ** 2) / 6**2))
+    return Face(image=image, eyes=eyes, name="two dots")
+
+
+@pytest.fixture(scope="session")
+def centre() -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Call it with a channel (H, W) to get the x, y of the centre of its light."""
+
+    def find(channel: NDArray[np.uint8]) -> NDArray[np.float64]:
+        y, x = np.mgrid[: channel.shape[0], : channel.shape[1]]
+        light = channel / channel.sum()
+        return np.array([(light * x).sum(), (light * y).sum()])
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,14 @@ from torch import nn
 from train.config import CriticConfig
 from train.critic import Critic, interpolate
 from train.loop import critic_terms, pleasing_terms
+from train.losses import critic_loss
+
+
+class TwiceTheMean(nn.Module):
+    """A critic whose score is twice a picture's mean, and whose one feature is the picture."""
+
+    def forward(self, x):
+        return 2 * x.flatten(1).mean(1), [x]
 
 
 @pytest.fixture
@@ -50,13 +58,26 @@ def test_critic_learns_to_tell_bright_from_dark(critic):
         real, fake = 0.6 + 0.1 * torch.rand(8, 3, 16, 16), 0.3 + 0.1 * torch.rand(8, 3, 16, 16)
         terms = critic_terms(critic, real, fake, torch.rand(8))
         optimiser.zero_grad()
-        (10 * terms["penalty"] - terms["wasserstein"]).backward()
+        critic_loss(terms["wasserstein"], terms["penalty"], 10).backward()
         optimiser.step()
         distances.append(terms["wasserstein"].item())
 
     # The images are 0.3 * sqrt(768) = 8.3 apart, which is the distance that a critic of slope 1 can find.
     assert 2 < distances[-1] < 12
     assert distances[-1] > distances[0] + 1
+
+
+def test_terms_of_a_known_critic_are_those_worked_out_by_hand():
+    real, fake = torch.full((2, 3, 4, 4), 0.75), torch.full((2, 3, 4, 4), 0.25)
+
+    judged = critic_terms(TwiceTheMean(), real, fake, torch.tensor([0.0, 0.5]))
+    pleasing = pleasing_terms(TwiceTheMean(), fake, real)
+
+    assert judged["wasserstein"].item() == pytest.approx(1.5 - 0.5)
+    # Of 48 values, each has a slope of 2 / 48.
+    assert judged["penalty"].item() == pytest.approx((2 / 48**0.5 - 1) ** 2)
+    assert pleasing["adversarial"].item() == pytest.approx(-0.5)
+    assert pleasing["feature"].item() == pytest.approx(0.5)
 
 
 def test_generator_step_gives_the_critic_no_gradient_and_leaves_it_trainable(critic):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from train.data import (
     Face,
     Samples,
     displace,
+    find_manifest,
     load_faces,
     load_labelled,
     pyramid,
@@ -199,19 +201,13 @@ def test_eye_that_moves_changes_a_frame_of_a_still_clip_only_near_the_eye(sample
     assert np.mean([mask.mean() for mask in changed]) < 0.4
 
 
-def test_render_brings_the_eyes_to_the_distance_asked_for(face):
-    subject = face
-    data = DataConfig(eye_bias=1, rotation_deg=0)
+def test_render_brings_the_eyes_to_the_distance_asked_for_and_says_where_they_are(dotted_face, centre):
+    pieces = [render(dotted_face, 60.0, 180, DataConfig(eye_bias=1), np.random.default_rng(seed)) for seed in range(8)]
 
-    pieces = [render(subject, 60.0, 200, data, np.random.default_rng(seed)) for seed in range(6)]
-
-    # The dark of the iris lies where the piece says that its eye is.
-    seen = [p for p in pieces if min(p.eye) > 15 and max(p.eye) < 185]
-    assert len(seen) >= 3
-    for piece in seen:
-        x, y = (round(v) for v in piece.eye)
-        iris, around = piece.image[y - 3 : y + 4, x - 3 : x + 4], piece.image[y - 14 : y + 15, x - 14 : x + 15]
-        assert iris.mean() < around.mean()
+    for piece in pieces:
+        left, right = (centre(piece.image[..., channel]) for channel in (0, 2))
+        assert np.hypot(*(right - left)) == pytest.approx(60, abs=0.1)
+        assert min(np.abs(piece.eye - eye).max() for eye in (left, right)) < 0.1
 
 
 @pytest.mark.parametrize("bias", [0, 0.5, 1])
@@ -341,6 +337,20 @@ def test_manifest_is_found_in_the_folder_or_beside_it(write_faces, tmp_path, pla
     assert len(load_faces(folder)) == 2
 
 
+@pytest.mark.parametrize("name", ["set", "set.v2", "."])
+def test_manifest_beside_a_folder_has_all_of_its_name(tmp_path, monkeypatch, name):
+    folder = tmp_path / "set.v2" if name == "." else tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder if name == "." else tmp_path)
+    for other in ("set.json", "set.v2.json", "set.v1.json"):
+        (tmp_path / other).write_text("[]")
+
+    found = find_manifest(Path(name))
+
+    assert found is not None
+    assert found.name == f"{folder.name}.json"
+
+
 @pytest.mark.parametrize("key", ["eyes_px", "eyes_yunet_px", "pupil_px"])
 def test_eyes_are_read_under_the_names_that_they_have(portrait, write_faces, tmp_path, key):
     folder = write_faces(tmp_path, 1, "val.json", key)
@@ -358,7 +368,9 @@ def test_eyes_are_read_under_the_names_that_they_have(portrait, write_faces, tmp
         ("{", "not a manifest"),
         ("[1]", "not a manifest"),
         ('[{"file": "0.png"}]', "not a manifest"),
-        ('[{"file": "0.png", "eyes_px": [[1, 2]]}]', "expected two eye positions"),
+        ('[{"file": "0.png", "eyes_px": [[1, 2]]}]', r"0\.png: expected two eye positions"),
+        ('[{"file": "0.png", "eyes_px": [[1, 2], [1, 2]]}]', r"0\.png: expected two eye positions"),
+        ('[{"file": "0.png", "eyes_px": [[NaN, 2], [3, 4]]}]', r"0\.png: expected two eye positions"),
         ('[{"file": "gone.png", "eyes_px": [[1, 2], [3, 4]]}]', r"gone\.png: expected an image, cannot be read"),
     ],
 )
@@ -368,6 +380,15 @@ def test_damaged_manifest_is_refused(write_faces, tmp_path, text, message):
 
     with pytest.raises(DataError, match=message):
         load_faces(folder)
+
+
+@pytest.mark.parametrize("pupils", [[[100, 200], [450, 200]], [[-2, 200], [300, 200]], [[100, 500], [300, 200]]])
+def test_pupil_outside_of_a_labelled_picture_is_refused(write_faces, tmp_path, pupils):
+    folder = write_faces(tmp_path, 1, "val.json", "pupil_px")
+    (folder / "val.json").write_text(json.dumps([{"file": "0.png", "pupil_px": pupils}]))
+
+    with pytest.raises(DataError, match=r"0\.png: expected its pupils inside of 450x450 pixels"):
+        load_labelled(folder)
 
 
 def test_truncated_face_is_named(write_faces, tmp_path):
@@ -383,20 +404,16 @@ def test_empty_folder_says_what_to_run(tmp_path):
         load_faces(tmp_path)
 
 
-def test_limit_takes_the_first_faces(write_faces, tmp_path):
-    folder = write_faces(tmp_path, 3)
-    rows = json.loads((folder / "manifest.json").read_text())
+def test_sample_says_where_its_eye_is(dotted_face, centre):
+    plain = DataConfig(patch=64, interocular_px=(25, 30), eye_bias=1, exposure=0, white_balance=0, gamma=0, tinted=0)
+    made = Samples([dotted_face], plain, CLEAN, scale=2, frames=1, seed=0, count=20)
 
-    assert [f.name for f in load_faces(folder, limit=2)] == [str(folder / row["file"]) for row in rows[:2]]
-
-
-def test_sample_says_where_its_eye_is(samples):
-    made = samples(DataConfig(eye_bias=1, rotation_deg=0), CLEAN)
-
-    for index in range(8):
-        _, hr, (x, y, interocular_px, is_left) = made.sample(index)
-
-        assert 2 * 25 <= interocular_px <= 2 * 110
+    seen = 0
+    for _, hr, (x, y, interocular_px, is_left) in (made.sample(index) for index in range(20)):
+        assert 2 * 25 <= interocular_px <= 2 * 30
         assert is_left in (0, 1)
-        assert -hr.shape[1] < x < 2 * hr.shape[1]
-        assert -hr.shape[0] < y < 2 * hr.shape[0]
+        if 10 < x < 118 and 10 < y < 118:
+            lit = [hr[..., channel] for channel in (0, 2) if hr[..., channel].max() > 100]
+            assert min(np.abs(centre(dot) - (x, y)).max() for dot in lit) < 0.3
+            seen += 1
+    assert seen >= 10

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import cv2
@@ -20,7 +21,7 @@ from train.degradation import (
     soft_chroma,
     subsample_chroma,
 )
-from train.noise import SensorNoise
+from train.noise import SensorNoise, sensor_noise
 
 PLAIN = Camera(
     kernel=None,
@@ -196,6 +197,48 @@ def test_camera_takes_part_in_each_of_its_stages_and_repeats_itself(stage):
     assert shot.shape == (16, 24, 3)
     np.testing.assert_array_equal(shot, again)
     assert not np.array_equal(shot, plain)
+
+
+def test_camera_takes_its_stages_in_the_order_of_light():
+    x, quality = colourful(), 60
+    camera = Camera(
+        kernel=gaussian_kernel(1.0, 0.6, 0.3),
+        interpolation=cv2.INTER_CUBIC,
+        noise=SensorNoise(read=0.05, shot=1e-3),
+        salt_and_pepper=0.05,
+        soft_chroma_px=0.8,
+        denoise_px=0.6,
+        sharpen=0.8,
+        subsample=True,
+        jpeg_quality=quality,
+    )
+
+    noise = rng(5)
+    expected = downscale(blur(x, camera.kernel), 2, cv2.INTER_CUBIC)
+    expected = salt_and_pepper(sensor_noise(expected, camera.noise, noise), 0.05, noise)
+    expected = sharpen(denoise(soft_chroma(expected, 0.8), 0.6), 0.8)
+    expected = np.clip(np.rint(subsample_chroma(expected) * 255), 0, 255).astype(np.uint8)
+
+    np.testing.assert_array_equal(camera.shoot(x, rng(5)), jpeg(expected, quality))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"noise": 1.2}, "noise: expected 0 to 1, got 1.2"),
+        ({"jpeg": -0.1}, "jpeg: expected 0 to 1, got -0.1"),
+        ({"blur_kinds": (0.5, 0.5, 0.5, 0.5)}, "blur_kinds: expected shares that sum to 1"),
+        ({"downscale": (1.5, -0.5, 0, 0)}, "downscale: expected shares that sum to 1"),
+        ({"read_noise": (0.1, 0.05, 0.2)}, "read_noise: expected rising values from 0 to 1, got 0.1 0.05 0.2"),
+        ({"blur_sigma_px": (0, 1, 2)}, "blur_sigma_px: expected rising values from 0.1"),
+        ({"jpeg_quality": (40, 82, 101)}, "jpeg_quality: expected rising values from 1 to 100"),
+        ({"common_share": (0.7, 0.1)}, "common_share: expected rising values"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_distribution_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DegradationConfig(**fields)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

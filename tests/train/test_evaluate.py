@@ -6,9 +6,9 @@ import pytest
 
 from engines import SwinIRConfig
 from engines.swinir import SwinIR
-from train.data import load_labelled
+from train.data import Face, load_labelled
 from train.errors import DataError
-from train.evaluate import Exam, as_text, eye_patches, interpolation, network, write_json
+from train.evaluate import Exam, as_text, eye_patches, interpolation, network, scorable, write_json
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,44 @@ def test_first_frames_are_the_same_for_every_number_of_frames(val_dir, condition
     np.testing.assert_array_equal(one.hr, three.hr)
 
 
-def test_eyes_lie_in_the_middle_of_their_windows(val_dir):
-    patches = eye_patches(load_labelled(val_dir), "clean", frames=1)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_eyes_lie_in_the_middle_of_their_windows(dotted_face, centre, scale):
+    patches = eye_patches([dotted_face], "clean", frames=1, scale=scale)
 
-    for patch in patches.hr:
-        iris = patch[40:56, 56:72].mean()
-        assert iris < patch[30:66].mean()
+    for patch, channel in zip(patches.hr, (0, 2), strict=True):
+        # Windows lie on the grid of low-resolution pixels.
+        assert np.abs(centre(patch[..., channel]) - (64, 48)).max() <= scale / 2 + 0.1
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_older_frame_is_as_far_off_as_asked_in_low_resolution_pixels(dotted_face, centre, scale):
+    patches = eye_patches([dotted_face], "clean", frames=2, scale=scale, step=0.4)
+
+    for patch, channel in zip(patches.lr, (0, 2), strict=True):
+        apart = centre(patch[..., channel]) - centre(patch[..., 3 + channel])
+        assert np.hypot(*apart) == pytest.approx(0.4, abs=0.03)
+
+
+def test_faces_too_small_for_the_truth_are_left_out(portrait):
+    image, eyes = portrait()
+    whole = Face(image=image, eyes=np.array(eyes, np.float32))
+    enlarged = Face(image=image[::2, ::2].copy(), eyes=np.array(eyes, np.float32) / 2)
+    strip = Face(image=image[150:240].copy(), eyes=np.array(eyes, np.float32) - (0, 150))
+
+    assert scorable([enlarged, whole, strip]) == [whole]
+
+
+@pytest.mark.parametrize("part", ["enlarged", "strip"])
+def test_folder_of_faces_that_are_all_too_small_says_so(portrait, tmp_path, part):
+    image, eyes = portrait()
+    image, eyes = (
+        (image[::2, ::2], np.divide(eyes, 2)) if part == "enlarged" else (image[150:240], np.subtract(eyes, (0, 150)))
+    )
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    (tmp_path / "val.json").write_text(json.dumps([{"file": "a.png", "pupil_px": eyes.tolist()}]))
+
+    with pytest.raises(DataError, match=r"expected faces with at least 128 pixels between .* none of 1 \(.*a\.png"):
+        Exam(tmp_path, frames=1, scale=2)
 
 
 def test_still_frames_differ_by_their_noise_only(val_dir):
@@ -100,9 +132,12 @@ def test_table_for_people_names_the_tier(exam):
 
 
 def test_json_keeps_its_contract(exam, tmp_path):
-    write_json(exam.table(interpolation(cv2.INTER_LINEAR, 2)), "t", tmp_path / "scores.json")
+    about = {"tier": "t", "frames": 1}
+
+    write_json(tmp_path / "scores.json", exam.table(interpolation(cv2.INTER_LINEAR, 2)), about)
 
     document = json.loads((tmp_path / "scores.json").read_text())
+    assert {name: document[name] for name in about} == about
     for condition in ("clean", "webcam", "dark"):
         for method in ("tier", "bicubic"):
             assert set(document["conditions"][condition][method]) == {"psnr_rgb", "psnr_y", "ssim_rgb", "ssim"}

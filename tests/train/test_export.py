@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,10 +20,13 @@ def pair(tmp_path):
     return [
         str(
             save_checkpoint(
-                tmp_path / name, NETWORK, {k: np.full(s, v, np.float32) for k, s in shapes.items()}, {"n": v}
+                tmp_path / name,
+                NETWORK,
+                {k: np.full(s, v, np.float32) for k, s in shapes.items()},
+                {"stages": [{"steps": v}], "scores": {}},
             )
         )
-        for name, v in (("zeros", 0.0), ("ones", 1.0))
+        for name, v in (("zeros", 0), ("ones", 1))
     ]
 
 
@@ -39,16 +44,26 @@ def test_run_gives_its_moving_average(tiny, tmp_path, source):
     assert stage == expected.record["stages"][0]
 
 
-def test_state_from_before_the_faces_were_counted_is_exported_without_them(tiny, tmp_path):
+def test_state_from_before_faces_and_source_were_kept_is_exported_without_them(tiny):
     train(config := tiny(steps=1))
     state = torch.load(config.out / "state.pt", weights_only=True)
-    del state["data"]
+    del state["data"], state["source"]
     torch.save(state, config.out / "state.pt")
 
     (stage,) = load_weights(str(config.out)).record["stages"]
 
     assert stage["steps"] == 1
-    assert "faces" not in stage
+    assert not {"faces", "revision"} & set(stage)
+
+
+def test_export_names_the_source_that_trained(tiny):
+    train(config := tiny(steps=1))
+    state = torch.load(config.out / "state.pt", weights_only=True)
+    torch.save(state | {"source": {"torch": "0.1", "revision": "ab"}}, config.out / "state.pt")
+
+    (stage,) = load_weights(str(config.out)).record["stages"]
+
+    assert (stage["torch"], stage["revision"]) == ("0.1", "ab")
 
 
 def test_record_names_every_stage_from_the_first(tiny, tmp_path):
@@ -67,7 +82,31 @@ def test_weights_lie_between_two_checkpoints(pair, tmp_path, weight):
     written = load_checkpoint(export(interpolated(*pair, weight), tmp_path / "mix"))
 
     assert all((tensor == np.float32(weight)).all() for tensor in written.tensors.values())
-    assert written.record["interpolated"] == [{"weight": 1 - weight, "n": 0.0}, {"weight": weight, "n": 1.0}]
+    parts = [{"weight": 1 - weight, "stages": [{"steps": 0}]}, {"weight": weight, "stages": [{"steps": 1}]}]
+    assert written.record == {"stages": [{"interpolated": parts}]}
+
+
+def test_history_outlives_means_other_frames_and_training(pair, tiny, tmp_path):
+    mean = export(interpolated(*pair, 0.5), tmp_path / "mean")
+    of_means = export(interpolated(str(mean), pair[1], 0.25), tmp_path / "of-means")
+    spread = export(of_frames(load_weights(str(of_means)), 2), tmp_path / "spread")
+
+    config = tiny(init=str(spread), network=replace(NETWORK, frames=2), steps=1)
+    of_means_stage, spread_stage, trained = load_checkpoint(train(config)).record["stages"]
+
+    inner = load_checkpoint(mean).record["stages"]
+    assert of_means_stage == {
+        "interpolated": [{"weight": 0.75, "stages": inner}, {"weight": 0.25, "stages": [{"steps": 1}]}]
+    }
+    assert spread_stage == {"frames": 2, "shared_out_from": 1}
+    assert trained["steps"] == 1
+
+
+def test_record_of_an_older_shape_keeps_its_history(pair):
+    older = load_weights(pair[0])
+    older = replace(older, record={"interpolated": [{"weight": 1.0, "stages": [{"steps": 3}]}], "quality": 2.0})
+
+    assert of_frames(older, 2).record["stages"][0] == {"interpolated": older.record["interpolated"]}
 
 
 def test_checkpoints_of_two_networks_do_not_mix(pair, tmp_path):

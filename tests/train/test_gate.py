@@ -240,11 +240,27 @@ def test_a_face_that_was_trained_on_is_refused(tmp_path, capsys):
     assert "expected faces that training has not seen, got 1 that it has" in capsys.readouterr().err
 
 
-def test_a_verdict_on_a_tier_by_name_has_nowhere_to_go(tmp_path):
-    if not shipped_tiers():
-        pytest.skip("no tier is shipped")
+@pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
+def test_a_verdict_goes_into_the_very_file_that_was_judged(tmp_path, suffix):
+    other, judged = tiny(tmp_path / "my"), tiny(tmp_path / "my.v2", gain=1.1)
+    before = [path.read_bytes() for path in (other, other.with_suffix(".json"), judged)]
+
+    main(GateConfig(checkpoint=f"{tmp_path / 'my.v2'}{suffix}", engine="bicubic", limit=1, write=True))
+
+    assert [path.read_bytes() for path in (other, other.with_suffix(".json"), judged)] == before
+    assert load_checkpoint(judged).record["gate"]["sha256"] == load_checkpoint(judged).sha256
+
+
+def test_a_verdict_on_a_tier_does_not_go_into_a_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bystander = tiny(tmp_path / DEFAULT_TIER)
+    before = bystander.read_bytes()
+
     with pytest.raises(DataError, match="path of a checkpoint"):
-        main(GateConfig(checkpoint=shipped_tiers()[0], write=True))
+        main(GateConfig(checkpoint=DEFAULT_TIER, engine="bicubic", limit=1, write=True))
+
+    assert bystander.read_bytes() == before
+    assert "gate" not in load_checkpoint(bystander).record
 
 
 def test_an_unknown_checkpoint_is_an_error():

@@ -15,7 +15,9 @@ from engines import SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.config import CriticConfig, DataConfig, LossConfig
 from train.errors import DataError, Diverged, ResumeError, TrainError
-from train.loop import Features, adversarial_weight, learning_rate, train
+from train.loop import Features, adversarial_share, generator_loss, learning_rate, train
+from train.players import Players
+from train.processes import Group
 from train.state import read_state
 
 ALL_TERMS = LossConfig(
@@ -104,6 +106,35 @@ def test_resumed_run_equals_an_unbroken_one_bit_for_bit(tiny, tmp_path, workers,
     assert (whole.out / "run.safetensors").read_bytes() == (broken.out / "run.safetensors").read_bytes()
 
 
+def test_run_does_not_go_on_with_other_faces(tiny, tmp_path, write_faces):
+    config = tiny(steps=2)
+    train(config)
+
+    with pytest.raises(ResumeError, match=r"data_dir\.faces: expected 2, got 3"):
+        train(replace(config, steps=4, data_dir=write_faces(tmp_path / "others", 2)))
+
+
+def test_run_goes_on_with_the_same_faces_in_another_place(tiny, tmp_path, write_faces):
+    config = tiny(steps=2)
+    train(config)
+
+    moved = train(replace(config, steps=4, data_dir=write_faces(tmp_path / "moved", 3)))
+
+    assert load_checkpoint(moved).record["stages"][-1]["steps"] == 4
+
+
+def test_record_names_the_source_that_the_run_started_with(tiny):
+    config = tiny(steps=2)
+    train(config)
+    state = torch.load(config.out / "state.pt", weights_only=True)
+    began_with = {"torch": "0.1", "revision": "ab+dirty"}
+    torch.save(state | {"source": began_with}, config.out / "state.pt")
+
+    (stage,) = load_checkpoint(train(replace(config, steps=4))).record["stages"]
+
+    assert {name: stage[name] for name in began_with} == began_with
+
+
 def test_run_that_reached_its_end_is_only_exported_again(tiny):
     config = tiny()
     first = train(config).read_bytes()
@@ -134,6 +165,19 @@ def test_nan_stops_the_run_names_the_term_and_keeps_the_last_good_state(tiny):
         train(replace(config, steps=40, learning_rate=1e30, save_every=1000))
 
     assert (config.out / "state.pt").read_bytes() == good
+
+
+@pytest.mark.parametrize("loss", [LossConfig(), LossConfig(adversarial=0.01)], ids=["pixel loss", "with a critic"])
+def test_step_that_ruins_the_weights_is_not_saved_and_the_run_goes_on_from_the_one_before(tiny, loss):
+    config = tiny(steps=2, save_every=1, loss=loss)
+    train(config)
+    good = (config.out / "state.pt").read_bytes()
+
+    with pytest.raises(Diverged, match=r"step 3: the \w+ term became (nan|inf); the last good state is .*state\.pt"):
+        train(replace(config, steps=5, learning_rate=1e30))
+
+    assert (config.out / "state.pt").read_bytes() == good
+    assert load_checkpoint(train(replace(config, steps=5))).record["stages"][-1]["steps"] == 5
 
 
 def test_nan_before_anything_was_saved_says_so(tiny):
@@ -264,6 +308,17 @@ def test_fidelity_weights_are_exported_where_the_critic_comes_in(tiny):
     assert [("penalty" in row) for row in rows(config)] == [False, True, True]
 
 
+def test_more_steps_do_not_open_the_first_stage_again(tiny):
+    config = tiny(loss=LossConfig(adversarial=0.01, adversarial_from=0.5), log_every=1)
+    train(config)
+    fidelity = (config.out / "run-fidelity.json").read_bytes()
+
+    train(replace(config, steps=20))
+
+    assert (config.out / "run-fidelity.json").read_bytes() == fidelity
+    assert ["penalty" in row for row in rows(config)] == [False] * 3 + [True] * 17
+
+
 def test_critic_takes_as_many_steps_as_asked_and_the_generator_leaves_it_alone(tiny, tmp_path):
     once = tiny(loss=LossConfig(adversarial=0.01), steps=1, out=tmp_path / "once")
     thrice = replace(once, critic=CriticConfig(channels=4, steps=3), out=tmp_path / "thrice")
@@ -367,14 +422,93 @@ def test_learning_rate_rises_then_halves_at_each_milestone(tiny):
     assert rates == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0.5, 0.25, 0.25])
 
 
-def test_adversarial_weight_is_none_then_rises_from_nothing_to_its_value(tiny):
-    loss = LossConfig(adversarial=0.4, adversarial_from=0.5, adversarial_ramp=0.2)
-    config = tiny(steps=100, loss=loss)
+def test_critic_counts_for_nothing_at_first_then_more_and_more(tiny):
+    config = tiny(steps=100, loss=LossConfig(adversarial=0.4, adversarial_ramp=0.2))
 
-    weights = [adversarial_weight(config, step) for step in (0, 49, 50, 60, 70, 99)]
+    shares = [
+        adversarial_share(config, step, came) for step, came in ((9, None), (50, 50), (60, 50), (70, 50), (99, 50))
+    ]
 
-    assert weights[:2] == [None, None]
-    assert weights[2:] == pytest.approx([0, 0.2, 0.4, 0.4])
+    assert shares == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_generator_loss_is_the_sum_of_the_terms_by_their_weights():
+    weights = {
+        "pixel": 1.5,
+        "colour": 2.0,
+        "iris": 3.0,
+        "gradient": 5.0,
+        "frequency": 7.0,
+        "magnitude": 11.0,
+        "tracker": 13.0,
+        "consistency": 17.0,
+        "adversarial": 19.0,
+        "feature": 23.0,
+    }
+    names = {name: name for name in weights if name != "tracker"}
+    names |= {"seen": "tracker", "gaze": "tracker", "tremble": "consistency"}
+
+    for name, field in names.items():
+        share = 0.5 if name in ("adversarial", "feature") else 1
+        terms = {"pixel": torch.tensor(4.0), "penalty": torch.tensor(1e6), name: torch.tensor(2.0)}
+        expected = share * weights[field] * 2 + (1.5 * 4 if name != "pixel" else 0)
+        assert generator_loss(LossConfig(**weights), terms, 0.5).item() == pytest.approx(expected), name
+
+
+def test_generator_learns_to_please_the_critic(tiny):
+    loss = LossConfig(pixel=1e-6, adversarial=1e4, adversarial_ramp=0)
+    config = tiny(loss=loss, critic=CriticConfig(channels=4, learning_rate=1e-12), steps=16, learning_rate=1e-2)
+
+    train(config)
+
+    against = [row["adversarial"] for row in rows(config)]
+    assert np.mean(against[-3:]) < np.mean(against[:3])
+
+
+def test_critic_learns_to_tell_pictures_from_the_truth_and_keeps_its_slope(tiny, tmp_path):
+    tensors = SwinIR(tiny().network).tensors()
+    tensors["conv_up.bias"] += 0.25
+    too_bright = str(save_checkpoint(tmp_path / "start", tiny().network, tensors, {}))
+    critic = CriticConfig(channels=4, learning_rate=1e-2)
+    config = tiny(init=too_bright, loss=LossConfig(adversarial=1e-6), critic=critic, steps=24, learning_rate=1e-9)
+
+    train(config)
+
+    # The pictures are 0.25 * sqrt(3 * 32^2) = 13.9 apart, which is the distance that a critic of slope 1 can find.
+    last = rows(config)[-6:]
+    assert 2 < np.median([row["wasserstein"] for row in last]) < 28
+    assert np.median([row["penalty"] for row in last]) < 2
+
+
+def test_average_follows_the_generator_by_the_share_that_it_does_not_keep(tiny):
+    players = Players(tiny(), Group(rank=0, size=1, device=torch.device("cpu")))
+    for network, value in ((players.average, 0.0), (players.generator, 1.0)):
+        for parameter in network.parameters():
+            torch.nn.init.constant_(parameter, value)
+
+    seen = []
+    for _ in range(2):
+        players.move_average(0.75)
+        seen.append({float(value) for parameter in players.average.parameters() for value in parameter.unique()})
+
+    assert seen == [{0.25}, {0.4375}]
+    assert all((parameter == 1).all() for parameter in players.generator.parameters())
+
+
+@pytest.mark.parametrize(("ema", "kept"), [(0.999, 0.1), (0.05, 0.05)])
+def test_average_keeps_a_tenth_in_the_first_step_or_less(tiny, tmp_path, ema, kept):
+    network = tiny().network
+    start = SwinIR(network).tensors()
+    init = save_checkpoint(tmp_path / "start", network, start, {})
+
+    config = tiny(init=str(init), ema=ema, steps=1, learning_rate=1e-2)
+    train(config)
+
+    state = read_state(config.out / "state.pt")
+    for name, tensor in state["average"].items():
+        expected = kept * torch.from_numpy(start[name]) + (1 - kept) * state["generator"][name]
+        torch.testing.assert_close(tensor, expected)
+    assert not torch.equal(state["average"]["conv_up.weight"], state["generator"]["conv_up.weight"])
 
 
 @pytest.mark.parametrize(("first", "second", "excess"), [(50, -100, 0), (200, 0, 0.5), (200, -200, 1), (400, 0, 4.5)])

@@ -17,6 +17,7 @@ from train.losses import (
     gradient,
     gradient_penalty,
     iris,
+    wasserstein,
 )
 
 
@@ -80,8 +81,12 @@ def test_focal_frequency_of_a_hand_worked_case():
     assert value.tolist() == pytest.approx([1.0])  # the mean of 0 and 2
 
 
-def test_critic_loss_is_fake_minus_real():
-    assert critic_loss(torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0])).item() == -2.5
+def test_wasserstein_distance_is_how_much_higher_the_truth_scores():
+    assert wasserstein(torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0])).item() == 2.5
+
+
+def test_critic_loss_falls_with_the_distance_and_rises_with_the_penalty():
+    assert critic_loss(torch.tensor(1.5), torch.tensor(0.5), 10.0).item() == 10 * 0.5 - 1.5
 
 
 def linear_critic(weight):

@@ -64,7 +64,8 @@ def test_evaluate_prints_a_table_and_writes_it(checkpoint, val_dir, tmp_path, ca
     scores = json.loads(report.read_text())
     assert code == 0
     assert f"x{scale}, {frames} frame(s), engine eager, 4 eyes" in printed
-    assert scores["tier"] == "untrained"
+    about = {"tier": "untrained", "scale": scale, "frames": frames, "engine": "eager", "quick": False, "still": False}
+    assert {name: scores[name] for name in about} == about
     for methods in scores["conditions"].values():
         # An untrained network is bicubic, but for back-projection, and takes no noise away that this could tell by.
         assert -1.0 < methods["tier"]["psnr_rgb"] - methods["bicubic"]["psnr_rgb"] < 2.0
@@ -81,6 +82,19 @@ def test_quick_takes_every_fourth_face_and_still_faces_do_not_move(checkpoint, v
 
 def test_compare_draws_tiers_of_several_frames_beside_each_other(checkpoint, val_dir, tmp_path):
     tiers = [checkpoint("one", frames=1), checkpoint("three", frames=3)]
+
+    code = main(
+        ["compare", "--data", str(val_dir), "--tier", *tiers, "--engine", "eager", "--out", str(tmp_path / "a.png")]
+    )
+
+    assert code == 0
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] == 5 * 260
+
+
+def test_compare_shows_two_checkpoints_of_one_name(checkpoint, val_dir, tmp_path):
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+    tiers = [checkpoint(f"{run}/net") for run in ("a", "b")]
 
     code = main(
         ["compare", "--data", str(val_dir), "--tier", *tiers, "--engine", "eager", "--out", str(tmp_path / "a.png")]
@@ -144,11 +158,13 @@ def test_export_writes_onnx_that_equals_eager(tmp_path, fields, batch):
     [
         (["prepare", "gone"], "gone: expected a folder"),
         (["run", "--scale", "3"], "scale: expected 2, 4 or 8, got 3"),
+        (["run", "--scale", "0"], "scale: expected a positive integer, got 0"),
         (["evaluate", "--data", "gone", "--tier", "gone"], "tier or checkpoint 'gone'"),
         (["gate", "gone"], "tier or checkpoint 'gone'"),
         (["export"], "expected a source or --interpolate A B"),
         (["export", "gone"], "expected --out"),
         (["export", "gone", "--out", "a"], "tier or checkpoint 'gone'"),
+        (["export", ".", "--out", "a"], "state.pt: expected a run's state, found none"),
     ],
 )
 def test_mistake_is_answered_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
@@ -187,7 +203,13 @@ def test_folder_that_cannot_be_prepared_ends_the_run(tmp_path, capfd):
     ("arguments", "message"),
     [
         (["run", "--batch", "0"], "batch: expected at least 1, got 0"),
+        (["run", "--critic.steps", "0"], "steps: expected at least 1, got 0"),
+        (["run", "--degradation.noise", "2"], "noise: expected 0 to 1, got 2"),
         (["export", "default", "--onnx", "a.onnx", "--onnx-batch", "0"], "onnx_batch: expected at least 1"),
+        (["export", "default", "--onnx", "a.onnx", "--onnx-size", "0", "5"], "onnx_size: expected at least 1 by 1"),
+        (["export", "default", "--out", "a", "--weight", "0.3"], "weight: expected --interpolate A B with it"),
+        (["compare", "--data", ".", "--eyes", "0"], "eyes: expected at least 1, got 0"),
+        (["gate", "default", "--limit", "0"], "limit: expected at least 1, got 0"),
     ],
 )
 def test_value_that_cannot_be_is_refused_with_the_reason(arguments, message, capsys):
@@ -195,7 +217,7 @@ def test_value_that_cannot_be_is_refused_with_the_reason(arguments, message, cap
         main(arguments)
 
     assert ended.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 @pytest.mark.slow

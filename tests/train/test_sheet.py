@@ -29,6 +29,14 @@ def test_rows_are_conditions_and_columns_are_methods(exam):
     assert {shape[3] for shape in seen[3:]} == {3, 9}
 
 
+def test_long_name_shows_its_end(exam):
+    method = (1, interpolation(cv2.INTER_LINEAR, 4))
+
+    first, second = (sheet(exam, {f"a/very/long/path/to/the/run{n}/weights": method}, eyes=1) for n in (1, 2))
+
+    assert not np.array_equal(first, second)
+
+
 def test_sheet_is_written_as_png(tmp_path):
     write_sheet(tmp_path / "a.png", np.full((4, 5, 3), 7, np.uint8))
 

@@ -83,7 +83,8 @@ def half_of(name: str) -> Half:
 
 def labelled_manifest(folder: Path) -> Path:
     """FOLDER/val.json, FOLDER/manifest.json or FOLDER.json; raises DataError when there is none."""
-    manifests = (folder / "val.json", folder / "manifest.json", folder.with_suffix(".json"))
+    place = folder.resolve()  # so that "." has a name, too
+    manifests = (place / "val.json", place / "manifest.json", place.parent / f"{place.name}.json")
     manifest = next((path for path in manifests if path.is_file()), None)
     if manifest is None:
         raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")

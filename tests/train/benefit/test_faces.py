@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from train.benefit.faces import HALVES, IRIS_CENTRES, face_mesh, half_of, label, load_faces
+from train.benefit.faces import HALVES, IRIS_CENTRES, face_mesh, half_of, label, labelled_manifest, load_faces
 from train.benefit.pupil import MeshPupils
 from train.benefit.scene import photographed
 from train.errors import DataError
@@ -127,3 +128,14 @@ def test_mesh_answers_near_its_own_label(mesh):
     reading = consumer.read(scene.truth())
 
     assert np.hypot(*reading.T).max() < 0.02
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_manifest_beside_a_folder_has_all_of_its_name(tmp_path, monkeypatch, inside):
+    folder = tmp_path / "set.v2"
+    folder.mkdir()
+    monkeypatch.chdir(folder if inside else tmp_path)
+    for name in ("set.json", "set.v2.json"):
+        (tmp_path / name).write_text("[]")
+
+    assert labelled_manifest(Path("." if inside else "set.v2")).name == "set.v2.json"
