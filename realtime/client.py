@@ -38,9 +38,11 @@ class Subscriber(Generic[_M]):
     """Yields the messages of one topic; one thread at a time.
 
     url: the publisher's endpoint. newest: only the newest message, or every one. timeout_s: how long receive() and the
-    iteration wait for a message before they raise StreamTimeout; None waits for ever. keys: the client's key file, made
-    by `catchlight keys`, for a publisher that asks for keys.
-    Bytes that are not messages are counted in .rejected, logged once, and skipped.
+    iteration wait for a message before they raise StreamTimeout, from 0; None waits for ever. keys: the client's key
+    file, made by `catchlight keys`, for a publisher that asks for keys.
+    Bytes that are not messages are counted in .rejected, logged once, and skipped; what was wrong with the last of them
+    is the StreamTimeout's __cause__. So a publisher of another version of the wire raises no WireVersionMismatch by
+    itself: it is a cause, and with timeout_s None there is the one warning, and then the wait for ever.
     """
 
     rejected: int
@@ -82,6 +84,8 @@ class Subscriber(Generic[_M]):
     ) -> None:
         if topic not in wire.TOPICS:
             raise ValueError(f"topic: expected one of {', '.join(wire.TOPICS)}, got {topic!r}")
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"timeout_s: expected at least 0, or None to wait for ever, got {timeout_s}")
         self._url = url
         self._topic = topic
         self._newest = newest
@@ -170,6 +174,7 @@ class Subscriber(Generic[_M]):
             if self.rejected == 1:
                 _log.warning("%s: a message was skipped, others like it will be without a word: %s", self._url, err)
             return None
+        self._reason = None
         # Another stream is a restarted publisher, whose numbers begin again.
         if self._last is not None and self._last[0] == message.stream:
             self.lost += max(0, message.sent_seq - self._last[1] - 1)

@@ -26,6 +26,13 @@ class CameraConfig:
     loop: bool = False
     """Start a file again at its end."""
 
+    def __post_init__(self) -> None:
+        for name, side in (("width", self.width), ("height", self.height)):
+            if not 16 <= side <= 8192:
+                raise ValueError(f"{name}: expected 16 to 8192 pixels, got {side}; 640x480 suits most webcams")
+        if not 0 < self.fps <= 1000:
+            raise ValueError(f"fps: expected a number above 0 and at most 1000, got {self.fps}; 30 suits most webcams")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CropConfig:
@@ -34,7 +41,8 @@ class CropConfig:
     face: bool = False
     """Cut and enhance the face too."""
     ladder: tuple[tuple[int, int], ...] = ((48, 32), (64, 48), (96, 64), (128, 96), (160, 112), (192, 144), (256, 192))
-    """Eye window sizes, width by height in camera pixels, smallest first; multiples of 16."""
+    """Eye window sizes, width by height in camera pixels, smallest first; multiples of 16. What a message
+    cannot hold, enhanced, is left out: it matters where a tier enlarges by 4 or more."""
     face_ladder: tuple[tuple[int, int], ...] = ((128, 128), (192, 192), (256, 256), (384, 384), (512, 512))
     """Face window sizes, likewise."""
 
@@ -50,7 +58,7 @@ class EngineChoice:
     """Which engine and which weights."""
 
     engine: str = "auto"
-    """auto, tensorrt, cuda, native, openvino, eager, bicubic."""
+    """auto, tensorrt, cuda, native, openvino, onnxruntime, eager, bicubic."""
     tier: str = "auto"
     """auto, default, the name of a shipped tier, or a checkpoint's path."""
     threads: int = 0
@@ -92,10 +100,7 @@ class Config:
     """Log what is done, not only what goes wrong."""
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(
-                f"seconds: expected a number above 0, got {self.seconds}; leave it out to run until stopped"
-            )
+        _check_above_zero("seconds", self.seconds, "leave it out to run until stopped")
         if self.preview is not None and self.publisher.keys is not None:
             raise ValueError(
                 "preview: expected no keys, got some; run `catchlight preview --keys CLIENT.json` beside the daemon"
@@ -123,6 +128,11 @@ class SubscribeConfig:
     keys: Path | None = None
     """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
 
+    def __post_init__(self) -> None:
+        _check_above_zero("seconds", self.seconds, "leave it out to watch until stopped")
+        _check_above_zero("count", self.count, "leave it out to watch until stopped")
+        _check_above_zero("timeout_s", self.timeout_s, "say inf to wait for ever")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordConfig:
@@ -141,6 +151,10 @@ class RecordConfig:
     keys: Path | None = None
     """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
 
+    def __post_init__(self) -> None:
+        _check_above_zero("seconds", self.seconds, "leave it out to record until stopped")
+        _check_above_zero("timeout_s", self.timeout_s, "say inf to wait for ever")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayConfig:
@@ -157,8 +171,7 @@ class ReplayConfig:
     """Start again at the end."""
 
     def __post_init__(self) -> None:
-        if not self.speed > 0:
-            raise ValueError(f"speed: expected a number above 0, got {self.speed}")
+        _check_above_zero("speed", self.speed, "1 is as fast as it was recorded")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +221,9 @@ class DoctorConfig:
     seconds: float = 1.0
     """How long to measure each camera's frame rate, in each mode."""
 
+    def __post_init__(self) -> None:
+        _check_above_zero("seconds", self.seconds, "1 is enough for most cameras")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeysConfig:
@@ -219,3 +235,9 @@ class KeysConfig:
     """Make a key for this client too, and let it in: letters, digits, - and _."""
     file: Path | None = None
     """Where the client's key file goes; None: CLIENT.json here."""
+
+
+def _check_above_zero(name: str, value: float | None, advice: str) -> None:
+    """Raise ValueError for a number that is not above 0; None is none."""
+    if value is not None and not value > 0:
+        raise ValueError(f"{name}: expected a number above 0, got {value}; {advice}")

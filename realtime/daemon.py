@@ -12,7 +12,6 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import psutil
 from skimage.data import astronaut
 
-from engines import BicubicEngine
+from engines import BicubicEngine, EngineError
 from realtime import report
 from realtime.bypass import Bypass
 from realtime.camera import Camera, open_camera
@@ -37,6 +36,7 @@ from realtime.signals import Stop, stopping
 from realtime.sinks import Outlet, open_outlets
 from realtime.tiers import Tiers
 from realtime.videofile import VideoFile
+from realtime.wire import fitting
 
 _WARM_UP_S = 1.5
 """What the start may spend on the engine's first work; the face mesh takes longer to load."""
@@ -52,7 +52,7 @@ def run(config: Config) -> int:
     """
     if config.report is not None:
         _check_can_write(config.report)
-    _log.info("configuration: %s", asdict(config))
+    _log.info("configuration: %s", report.configuration(config))
     metrics, facts = Metrics(), dict[str, Any](began_ns=_process_began_ns())
     outlets: tuple[Outlet, ...] = ()
     consent = config.publisher.i_consent_to_sending_my_face_in_clear
@@ -74,15 +74,26 @@ def run(config: Config) -> int:
 
 def _stream(config: Config, outlets: tuple[Outlet, ...], metrics: Metrics, facts: dict[str, Any], stop: Stop) -> None:
     with ExitStack() as stack:
-        parts = _open_parts(config, outlets, stack)
+        try:
+            parts = _open_parts(config, outlets, stack)
+        except (RealtimeError, EngineError):
+            if stop:  # whoever asked for the end does not mind what would have been missing
+                return
+            raise
+        if stop:
+            return
         engine, camera = parts.engine, parts.camera
         facts |= {"source": camera.name, "frame_size": [camera.width, camera.height], "source_fps": camera.fps}
         facts |= {"engine": engine.name, "tier": engine.tier, "model_sha256": engine.sha256}
         facts |= {"passed_over": list(engine.passed_over)}
+        if parts.tiers is not None:
+            facts |= parts.tiers.facts
         length = camera.length if isinstance(camera, VideoFile) else None
         display = stack.enter_context(Display(total=length if config.camera.as_fast_as_possible else None))
         for reason in engine.passed_over:
             display.say(f"passed over {reason}")
+        if facts.get("tier_passed_over"):
+            display.say(facts["tier_passed_over"])
         display.say(
             f"{camera.name} {camera.width}x{camera.height} at {camera.fps:g} fps -> {engine.name}, tier {engine.tier} "
             f"-> {parts.publisher.endpoint}"
@@ -123,7 +134,7 @@ def _open_parts(config: Config, outlets: tuple[Outlet, ...], stack: ExitStack) -
     return Parts(
         camera=camera,
         face_mesh=opening_mesh.result(),
-        cropper=Cropper(config.crops, frames=engine.frames),
+        cropper=Cropper(fitting(config.crops, engine.scale), frames=engine.frames),
         engine=engine,
         tiers=tiers,
         bypass=None if never else Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames)),
@@ -139,11 +150,12 @@ def _open_engine(config: Config, camera: Future[Camera], face_mesh: Future[FaceM
     """
     portrait = Frame(seq=0, captured_ns=0, captured_utc_ns=0, ts_source="portrait", image=astronaut()[:480, :, ::-1])
     tiers = Tiers(config.engine, fps=lambda: camera.result().fps, load=lambda: face_mesh.result()(portrait))
-    engine, crops = tiers.engine, config.crops
-    shapes = [(2, height, width) for width, height in crops.ladder]
-    shapes += [(1, height, width) for width, height in crops.face_ladder] if crops.face else []
+    engine = tiers.engine
     until_s = time.monotonic() + _WARM_UP_S
     try:
+        crops = fitting(config.crops, engine.scale)
+        shapes = [(2, height, width) for width, height in crops.ladder]
+        shapes += [(1, height, width) for width, height in crops.face_ladder] if crops.face else []
         for shape in sorted(shapes, key=math.prod):
             if time.monotonic() > until_s:
                 break
@@ -160,8 +172,13 @@ def _process_began_ns() -> int:
 
 
 def _check_can_write(path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+    if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
         raise ValueError(f"report {path}: expected a file in a folder that can be written; choose another path")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(
+            f"report {path}: expected a file, which is replaced, or nothing there, got a folder, device or link; "
+            "choose another path"
+        )
 
 
 def _write_report(path: Path, document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from realtime.config import CameraConfig, DoctorConfig
 from realtime.errors import CameraError
 from realtime.landmarks import FaceMesh
 from realtime.report import machine, versions
+from realtime.source import shown
 from realtime.webcam import device_numbers
 
 MODES = ((640, 480), (1280, 720), (1920, 1080))
@@ -99,13 +100,13 @@ def advice(iris: float | None) -> str:
 
 
 def _show_source(source: str, seconds: float, face_mesh: FaceMesh, console: Console) -> None:
-    table = Table("asked", "got", "frames/s", "eyes", title=f"source {source}", title_justify="left")
+    table = Table("asked", "got", "frames/s", "eyes", title=f"source {shown(source)}", title_justify="left")
     try:
         for mode in measure(source, seconds, face_mesh):
             sizes = (f"{width}x{height}" for width, height in (mode.asked, mode.got))
             table.add_row(*sizes, f"{mode.fps:.1f}", advice(mode.iris_px))
     except CameraError as err:
-        console.print(f"source {source}: {err}", markup=False)
+        console.print(f"source {shown(source)}: {err}", markup=False)
     if table.row_count:
         console.print(table)
 

@@ -20,11 +20,19 @@ class Frame:
     captured_utc_ns: int
     """time.time_ns() at the same moment; for people and logs, never for arithmetic."""
     ts_source: str
-    """Where captured_ns comes from: "read" (after the read), "file" (a paced read of a file), "demo" (made)."""
+    """Where captured_ns comes from: "read" (after the read), "file" (a paced read of a file), "demo" (made), "video"
+    (the time in a video that is worked off offline)."""
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), BGR."""
     gaps: int = 0
     """How often the camera was away before it."""
+    missed: int = 0
+    """How many numbers before seq were left out for the time that it was away."""
+
+    @property
+    def number(self) -> int:
+        """Counts the frames that the camera gave from 0, as seq does, but without those missed."""
+        return self.seq - self.missed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +94,7 @@ class Enhanced:
     model_sha256: str
     """Of the weights; empty for bicubic."""
     stamps_ns: dict[str, int]
-    """Monotonic time at the end of each stage: "landmarks", "crops", "engine"."""
+    """Monotonic time at the end of each stage: "capture_wait", "landmarks", "crops", "engine_wait", "engine"."""
 
 
 def patch_to_camera(box: Box, scale: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import cv2
@@ -36,7 +36,7 @@ class FaceMesh:
 
     def __enter__(self) -> Self:
         # Imported here: half a second that nobody should pay who only wants the types.
-        with _without_chatter():
+        with _without_chatter(), _without_matplotlib():
             from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
 
             self._mesh = MediaPipeFaceMesh(refine_landmarks=True, max_num_faces=1)
@@ -65,6 +65,24 @@ class FaceMesh:
         # MediaPipe measures in fractions of the image from its outer edge, which is at -0.5 in our pixels.
         points = np.array([(point.x, point.y) for point in found[0].landmark], np.float32)
         return Landmarks(points=points * np.array([width, height], np.float32) - np.float32(0.5))
+
+
+@contextmanager
+def _without_matplotlib() -> Iterator[None]:
+    """Keep mediapipe from loading matplotlib, which it wants to draw with and which writes a list of fonts on disk.
+
+    For the time of mediapipe's import: its drawing keeps an empty stand-in, whoever comes later gets the real one.
+    """
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    names = ("matplotlib", "matplotlib.pyplot")
+    sys.modules.update({name: ModuleType(name) for name in names})
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)  # another thread may have done the same
 
 
 @contextmanager

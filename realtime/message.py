@@ -72,15 +72,18 @@ class Message:
     sent_seq: int
     """Counts the messages of this topic and stream from 0; a gap is a message that did not arrive here."""
     seq: int
-    """Counts the camera's frames from 0; a gap is a frame that was dropped or a message that did not arrive."""
+    """Counts the camera's frames from 0; a gap is a frame that was dropped, a message that did not arrive, or time in
+    which the camera was away ("camera_gap" in marks)."""
     captured_ns: int
     """The publisher's time.monotonic_ns() right after the camera was read; see ts_source."""
     captured_utc_ns: int
     """Nanoseconds since 1970 at the same moment; for people and logs, never for arithmetic."""
     ts_source: str
-    """Where captured_ns comes from: "read" (after the camera's read), "file" (a paced read of a file)."""
+    """Where captured_ns comes from: "read" (after the camera's read), "file" (a paced read of a file), "demo" (made by
+    the demo source), "video" (made offline: captured_utc_ns is 0 and stamps_ns empty)."""
     stamps_ns: Mapping[str, int]
-    """Monotonic time at the end of each stage, by its name: "landmarks", "crops", "engine"."""
+    """Monotonic time at the end of each stage, by its name: "capture_wait", "landmarks", "crops", "engine_wait",
+    "engine"."""
     dropped: int
     """Frames that the publisher has dropped so far in this stream because a newer one was there."""
     frame_size: tuple[int, int]

@@ -65,7 +65,7 @@ class Metrics:
         """From the capture stamp to the end of the send."""
         self.stages = {name: Durations() for name in STAGES}
         self.frames_captured = 0
-        """The camera's frames up to the last one seen here; those not published were dropped."""
+        """Frames that the camera gave up to the last one seen here; those not published were dropped."""
         self.first_sent_ns: int | None = None
         self.last_sent_ns: int | None = None
 
@@ -81,7 +81,7 @@ class Metrics:
             self.stages[name].add(took_ns[name])
             started = stamps[name]
         self.latency.add(sum(took_ns.values()))
-        self.frames_captured = enhanced.crops.frame.seq + 1
+        self.frames_captured = enhanced.crops.frame.number + 1
         self.published += 1
         self.faces_found += enhanced.crops.landmarks is not None
         if enhanced.patches is not None:

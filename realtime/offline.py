@@ -42,7 +42,7 @@ from realtime.pipeline import locate, sharpen
 from realtime.recorder import Part
 from realtime.recording import jsonl_path, messages_path
 from realtime.signals import stopping
-from realtime.wire import encode, stamp
+from realtime.wire import encode, fitting, stamp
 
 PART_FRAMES: Final = 600
 WARM_UP_FRAMES: Final = 15
@@ -91,13 +91,15 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
     """Enhance every frame of every video until all is done or a signal comes; returns the exit code.
 
     frames_a_part: what an interrupted run loses at most, for each process.
-    Raises CameraNotFound for a video that cannot be read, ValueError for a folder that was made with other settings,
-    EngineError, and RecordingError when the disk is full; what is done stays, and the next run goes on from there.
+    Raises CameraNotFound for a video that cannot be read, ValueError for a folder that was made with other settings or
+    windows that no message can hold, EngineError, and RecordingError when the disk is full; what is done stays, and the
+    next run goes on from there.
     """
     processes = config.processes or max(1, _cores() // 2)
     choice = replace(config.engine, threads=config.engine.threads or max(1, _cores() // processes))
     with load_engine(choice.engine, choice.tier, threads=choice.threads) as engine:
         choice = replace(choice, engine=engine.name)
+        crops = fitting(config.crops, engine.scale)
         jobs = [_job(video, config, engine, frames_a_part) for video in config.videos]
     if len({job.folder for job in jobs}) < len(jobs):
         raise ValueError("videos: expected a different name for each, got one twice; give each its own --out")
@@ -105,7 +107,7 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
     total = sum(job.frames for job in jobs)
     done = total - sum(job.part_frames(part) for job, part in tasks)
     shared = Shared()
-    arguments = (tasks, choice, config.crops, shared)
+    arguments = (tasks, choice, crops, shared)
     workers = [_SPAWN.Process(target=work, args=arguments) for _ in range(min(processes, len(tasks)))]
     with stopping() as stop, Display(total=total) as display:
         try:
@@ -242,9 +244,7 @@ def _job(video: Path, config: EnhanceConfig, engine: Engine, frames_a_part: int)
     fps, frames, first = capture.fps or _ASSUMED_FPS, capture.length or 0, capture.read()
     capture.close()
     if first is None:
-        raise CameraNotFound(
-            f"{video}: expected a video, got no readable frame; check the path, try `ffprobe {video.name}`"
-        )
+        raise CameraNotFound(f"{video}: expected a video, got no readable frame; check the path, try `ffprobe {video}`")
     folder = config.out / video.stem
     made_of = {
         "video": video.name,

@@ -61,13 +61,7 @@ class Preview:
         """Where the page is, once entered."""
 
     def __enter__(self) -> Self:
-        try:
-            listening = socket.create_server((ADDRESS, self._config.port))
-        except OSError as err:
-            raise StreamError(
-                f"{ADDRESS}:{self._config.port}: expected a free port, got: {err.strerror}; stop the other program or "
-                "choose another --port"
-            ) from err
+        listening = _listen(self._config.port)
         port = listening.getsockname()[1]
         self._hosts = frozenset({f"{ADDRESS}:{port}", f"localhost:{port}"})
         self.url = f"http://{ADDRESS}:{port}/"
@@ -164,6 +158,16 @@ def preview(config: PreviewConfig) -> int:
     raise AssertionError("listen() never ends")
 
 
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((ADDRESS, port))
+    except OSError as err:
+        raise StreamError(
+            f"preview {ADDRESS}:{port}: expected a free port, got: {err.strerror}; stop the other program or choose "
+            "another port"
+        ) from err
+
+
 def _newest(subscriber: Subscriber[Any]) -> bytes | None:
     try:
         return subscriber.receive_bytes()
@@ -182,8 +186,10 @@ def _runs(process: int) -> bool:
 def beside(port: int, endpoint: str) -> Iterator[str]:
     """Run the preview of this process's stream in a process of its own while entered, and gives the page's address.
 
-    endpoint: what the publisher is bound to. Nobody waits for the preview or minds its end; it minds this process's.
+    endpoint: what the publisher is bound to. Raises StreamError for a port that is taken. Nobody waits for the preview
+    or minds its end; it minds this process's.
     """
+    _listen(port).close()
     connect = endpoint.replace("//0.0.0.0:", f"//{ADDRESS}:").replace("//[::]:", "//[::1]:")
     command = [sys.executable, "-m", "realtime", "preview", "--connect", connect, "--port", str(port)]
     with subprocess.Popen([*command, "--end-with", str(os.getpid())], stdout=subprocess.DEVNULL) as process:

@@ -13,6 +13,7 @@ import psutil
 
 from realtime.config import Config
 from realtime.metrics import Metrics
+from realtime.source import shown
 
 LIBRARIES = ("catchlight", "numpy", "mediapipe", "opencv-contrib-python", "openvino", "torch", "pyzmq")
 
@@ -37,10 +38,18 @@ def build(config: Config, metrics: Metrics, facts: dict[str, Any]) -> dict[str, 
         "first_message_s": None if first_ns is None else round((first_ns - began_ns) / 1e9, 3),
         **{key: value for key, value in facts.items() if key != "began_ns"},
         "peak_rss_mb": round(peak_rss_mb(), 1),
-        "config": json.loads(json.dumps(asdict(config), default=str)),
+        "config": configuration(config),
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def configuration(config: Config) -> dict[str, Any]:
+    """The configuration as JSON has it, without what is secret in the camera's source."""
+    told: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    if config.camera.source is not None:
+        told["camera"]["source"] = shown(config.camera.source)
+    return told
 
 
 def write(path: Path, report: dict[str, Any]) -> None:

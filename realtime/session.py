@@ -103,7 +103,7 @@ class Session:
         return bool(self._stop) or monotonic() >= self._ends_s
 
     def _send(self, enhanced: Enhanced) -> None:
-        dropped = enhanced.crops.frame.seq - self.metrics.published
+        dropped = enhanced.crops.frame.number - self.metrics.published
         marks = self._marks(enhanced)
         if "camera_gap" not in marks:
             self._dropped_lately += dropped - self._dropped

@@ -1,5 +1,6 @@
 """Ends a program cleanly on SIGINT, SIGTERM or SIGHUP, and at once on a second one."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,21 @@ class Stop:
     def exit_code(self) -> int:
         """128 + the signal's number, as shells say it; 0 when no signal came."""
         return 0 if self.signal is None else 128 + self.signal
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within, Ctrl-C ends the process at once, without a word, while stopping() is not entered: for its start.
+
+    Not by a KeyboardInterrupt, which cv2 takes for a failure while it is imported. To be entered in the main thread.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, _frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The `subscribe` command: watch a stream from the side of a gaze tracker; save its patches to look at."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -21,8 +22,8 @@ _LOOK_S = 0.2
 def subscribe(config: SubscribeConfig) -> int:
     """Receive until config says so or a signal comes, then print what came; returns the exit code.
 
-    Raises StreamTimeout when nothing comes for config.timeout_s, StreamError for an endpoint or keys that cannot be
-    used or a folder that cannot be written.
+    Raises StreamTimeout when nothing comes for config.timeout_s or in all of config.seconds, StreamError for an
+    endpoint or keys that cannot be used or a folder that cannot be written.
     """
     if config.save is not None:
         try:
@@ -50,14 +51,16 @@ def subscribe(config: SubscribeConfig) -> int:
 def _messages(subscriber: Subscriber[Message], config: SubscribeConfig, stop: Stop) -> Iterator[Message]:
     started = heard = monotonic()
     count = 0
-    while not stop and count != config.count and (config.seconds is None or monotonic() - started < config.seconds):
+    seconds = math.inf if config.seconds is None else config.seconds
+    while not stop and count != config.count and (not count or monotonic() - started < seconds):
         try:
             message = subscriber.receive()
         except StreamTimeout as err:
-            if monotonic() - heard > config.timeout_s:
+            patience_s = config.timeout_s if count else min(config.timeout_s, seconds)
+            if monotonic() - heard > patience_s:
                 got = "nothing" if err.__cause__ is None else f"{subscriber.rejected} rejected: {err.__cause__}"
                 raise StreamTimeout(
-                    f"{config.connect}: expected a message on {config.topic} within {config.timeout_s:g} s, got {got}; "
+                    f"{config.connect}: expected a message on {config.topic} within {patience_s:g} s, got {got}; "
                     "is `catchlight run` running, and are address and keys right?"
                 ) from err
             continue

@@ -2,10 +2,12 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engines import ResilientEngine, TierGovernor, choose_tier, load_checkpoint, load_engine, load_resilient
+from engines.choose import HEADROOM
 from realtime.config import EngineChoice
 from realtime.frames import Enhanced
 
@@ -41,6 +43,9 @@ class Tiers:
         self._choice = choice
         self._governor: TierGovernor | None = None
         self._tiers: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        """For the report, where tiers were timed: tiers_p95_ms, of both eyes, worst quality first; tier_budget_ms, the
+        most at which one is chosen; tier_passed_over, which better ones were too slow, in words, or None."""
         self.reason: str | None = None
         self._reason_ends_s = math.inf
         self._asked_tier = self._asked_reason = ""
@@ -55,8 +60,14 @@ class Tiers:
             tier, frames = timed.tier, timed.frames
             self._tiers = {load_checkpoint(each).name: each for each in timed.p95_ms}
             p95_ms = dict(zip(self._tiers, timed.p95_ms.values(), strict=True))
-            _log.info("tiers, p95 of both eyes in ms: %s; budget %.1f ms", p95_ms, budget_ms)
+            most_ms = HEADROOM * budget_ms
+            _log.info("tiers, p95 of both eyes in ms: %s; %.1f ms allowed", p95_ms, most_ms)
             chosen = next(name for name, each in self._tiers.items() if each == tier)
+            self.facts = {
+                "tiers_p95_ms": {name: round(ms, 2) for name, ms in p95_ms.items()},
+                "tier_budget_ms": round(most_ms, 2),
+                "tier_passed_over": _passed_over(chosen, p95_ms, most_ms),
+            }
             self._governor = TierGovernor(p95_ms, chosen, budget_ms=budget_ms)
         self.engine: ResilientEngine = load_resilient(choice.engine, tier, frames=frames, threads=choice.threads)
 
@@ -81,3 +92,11 @@ class Tiers:
             self._asked_told_s = math.inf if down else STEP_UP_TOLD_S
             _log.info("changing tier: %s", self._asked_reason)
             self.engine.replace(lambda: load_engine(enhanced.engine, self._tiers[wanted], threads=self._choice.threads))
+
+
+def _passed_over(chosen: str, p95_ms: Mapping[str, float], most_ms: float) -> str | None:
+    better = list(p95_ms)[list(p95_ms).index(chosen) + 1 :]
+    if not better:
+        return None
+    took = ", ".join(f"{name} takes {p95_ms[name]:.1f} ms" for name in reversed(better))
+    return f"tier {chosen}: {took} (p95 of both eyes), {most_ms:.1f} ms allowed"

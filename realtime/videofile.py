@@ -35,7 +35,7 @@ class VideoFile:
         if first is None:
             self._capture.close()
             raise CameraNotFound(
-                f"source {path}: expected a video, got a file without a readable frame; try `ffprobe {path.name}`"
+                f"source {path}: expected a video, got a file without a readable frame; try `ffprobe {path}`"
             )
         self.height, self.width = first.shape[:2]
         self._first: NDArray[np.uint8] | None = first

@@ -68,7 +68,7 @@ class CameraWatch:
         self._delay_s = FIRST_DELAY_S
         self._passed_at: float | None = None  # when a frame was last passed on
         self._reading_since: float | None = None  # None: no read is under way
-        self._next_seq = self._gaps = 0
+        self._next_seq = self._gaps = self._missed = 0
         self._resample: NDArray[np.uint8] | None = None
         self._begin()
 
@@ -188,10 +188,11 @@ class CameraWatch:
         if self._offset is None:
             missed = 0 if self._passed_at is None else max(1, round((now - self._passed_at) * self.fps) - 1)
             self._offset = self._next_seq + missed - frame.seq
+            self._missed += missed
             self._gaps += self._passed_at is not None
         elif self._passed_at is not None and now - self._passed_at > SILENCE_S:
             self._gaps += 1
-        frame = replace(frame, seq=frame.seq + self._offset, gaps=self._gaps)
+        frame = replace(frame, seq=frame.seq + self._offset, gaps=self._gaps, missed=self._missed)
         self._next_seq, self._passed_at, self._delay_s = frame.seq + 1, now, FIRST_DELAY_S
         return frame
 

@@ -15,6 +15,7 @@ from realtime.capture import Capture
 from realtime.config import CameraConfig
 from realtime.errors import CameraLost, CameraNotFound
 from realtime.frames import Frame
+from realtime.source import shown
 from realtime.watchdog import State
 
 BY_ID = Path("/dev/v4l/by-id")
@@ -59,8 +60,7 @@ class Webcam:
     def __init__(self, source: str, config: CameraConfig) -> None:
         """source: a camera's number, a device's path or a URL. Raises CameraNotFound when it gives no frame."""
         self.identity, self._capture = _open_stream(source) if "://" in source else _open_device(source, config)
-        # A URL may carry a password.
-        self.name = re.sub(r"//[^/@]*@", "//", self.identity) if "://" in source else f"camera {self.identity}"
+        self.name = shown(self.identity) if "://" in source else f"camera {self.identity}"
         image = self._wait_for_image()
         if image is None:
             got = f"no frame within {FIRST_FRAME_S:g} s" if self._capture.opened else "none that opens"

@@ -11,12 +11,14 @@ stamps a finished message in place, just before it is sent.
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.config import CropConfig
 from realtime.errors import WireError, WireVersionMismatch
 from realtime.frames import Box, Enhanced, patch_to_camera
 from realtime.header import Header, shorten
@@ -84,6 +86,27 @@ def encode(
         "interocular_px": crops.landmarks.interocular_px,
     }
     return _assemble(topic, header, np.ascontiguousarray(patches).data, newest.data)
+
+
+def fitting(crops: CropConfig, scale: int) -> CropConfig:
+    """The crops without those windows that no message can hold once they are enhanced by scale.
+
+    Raises ValueError when none is left.
+    """
+    face_ladder = _fitting("face", crops.face_ladder, scale) if crops.face else crops.face_ladder
+    return replace(crops, ladder=_fitting("eyes", crops.ladder, scale), face_ladder=face_ladder)
+
+
+def _fitting(topic: str, ladder: tuple[tuple[int, int], ...], scale: int) -> tuple[tuple[int, int], ...]:
+    room = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES - _PREFIX.size - len(topic) - 1
+    most = room // (3 * TOPICS[topic] * (scale**2 + 1))
+    fits = tuple(size for size in ladder if math.prod(size) <= most)
+    if not fits:
+        raise ValueError(
+            f"{topic}: expected a window of at most {most} pixels, which a message holds at scale {scale}, got "
+            f"{ladder}; use smaller windows or a tier of a smaller scale"
+        )
+    return fits
 
 
 def _newest(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from realtime import Message, Recording, Subscriber
+from realtime import Message, RealtimeError, Recording, Subscriber
 from realtime.demo import CALIBRATION_POINTS, GAZE_PATH, DemoCamera
 
 Vector = NDArray[np.float64]
@@ -188,6 +188,13 @@ def main() -> None:
     parser.add_argument("--no-screen", action="store_true", help="print the signal, without a calibration")
     parser.add_argument("--demo", metavar="DIR", help="state the error on a recording of the source demo-gaze")
     arguments = parser.parse_args()
+    try:
+        _run(arguments)
+    except (RealtimeError, ValueError) as err:
+        parser.error(str(err))
+
+
+def _run(arguments: argparse.Namespace) -> None:
     if arguments.demo:
         print_demo_errors(arguments.demo)
         return

@@ -3,11 +3,11 @@
 python -m realtime.examples.table FOLDER
 """
 
-import sys
+import argparse
 
 import pandas  # type: ignore[import-untyped]
 
-from realtime import Recording
+from realtime import Recording, RecordingError
 
 
 def iris_table(folder: str) -> pandas.DataFrame:
@@ -20,5 +20,16 @@ def iris_table(folder: str) -> pandas.DataFrame:
     return table
 
 
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="The signal of a recording, as a table.")
+    parser.add_argument("folder", help="of a recording, by `catchlight record` or `run --sink record=FOLDER`")
+    folder = parser.parse_args().folder
+    try:
+        print(iris_table(folder).to_string(float_format="%.3f"))  # noqa: T201
+    except RecordingError as err:
+        parser.error(str(err))
+
+
 if __name__ == "__main__":
-    print(iris_table(sys.argv[1]).to_string(float_format="%.3f"))  # noqa: T201
+    main()

@@ -122,6 +122,25 @@ def test_who_wants_all_and_takes_none_for_long_goes_on_and_knows_what_he_lost():
             assert subscriber.lost == numbers[-1] - numbers[0] + 1 - len(numbers) > 0
 
 
+def test_silence_after_a_good_message_is_not_blamed_on_an_older_one_that_was_rejected():
+    with foreign_sender() as (sender, endpoint), Subscriber(endpoint, newest=False, timeout_s=0.5) as subscriber:
+        _connected(sender, subscriber)
+        sender.send(b"eyes\0nonsense")
+        sender.send(golden("eyes"))
+
+        with pytest.raises(StreamTimeout, match="got nothing") as silent:
+            exhaust(subscriber)
+
+    assert subscriber.rejected == 1
+    assert silent.value.__cause__ is None
+
+
+@pytest.mark.parametrize("timeout_s", [-1, float("nan")])
+def test_time_that_nobody_can_wait_is_refused(timeout_s):
+    with pytest.raises(ValueError, match="timeout_s: expected at least 0, or None"):
+        Subscriber(timeout_s=timeout_s)
+
+
 def test_messages_replaced_by_newer_ones_are_counted():
     with streaming() as publisher, Subscriber(publisher.endpoint, timeout_s=5) as subscriber:
         first = subscriber.receive().sent_seq

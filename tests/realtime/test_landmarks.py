@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import textwrap
@@ -102,3 +103,25 @@ def test_nothing_is_printed_but_real_errors():
 
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "E0000 00:00 a real error\n"
+
+
+def test_nothing_is_left_on_disk_and_matplotlib_is_there_for_others(tmp_path):
+    program = """
+        from pathlib import Path
+        from realtime.landmarks import FaceMesh
+        with FaceMesh():
+            assert list(Path.home().iterdir()) == []
+        import matplotlib.figure
+        matplotlib.figure.Figure()
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ import zmq
 
 from engines import SwinIRConfig, save_checkpoint
 from realtime.__main__ import main
+from realtime.commands import COMMANDS
 from realtime.publisher import Publisher, PublisherConfig
 
 SMALL = SwinIRConfig(embed_dim=16, depths=(2,), heads=2)
@@ -71,7 +72,7 @@ def test_a_file_that_is_no_video(capfd, tmp_path):
 
     line = refused(capfd, 3, "run", "--source", path, *ANY_PORT, "--engine", "bicubic")
 
-    assert "got a file without a readable frame" in line
+    assert f"got a file without a readable frame; try `ffprobe {path}`" in line
 
 
 def test_a_file_without_frames(capfd, tmp_path):
@@ -126,12 +127,31 @@ def test_a_report_that_cannot_be_written(capfd, tmp_path):
     assert "expected a file in a folder that can be written" in line
 
 
-def test_a_time_that_is_none(capfd):
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run --seconds -1", "seconds: expected a number above 0, got -1.0"),
+        ("run --fps 0", "fps: expected a number above 0 and at most 1000, got 0.0"),
+        ("run --fps nan", "fps: expected a number above 0 and at most 1000, got nan"),
+        ("run --fps 1001", "fps: expected a number above 0 and at most 1000, got 1001.0"),
+        ("run --width 0", "width: expected 16 to 8192 pixels, got 0"),
+        ("run --height 8193", "height: expected 16 to 8192 pixels, got 8193"),
+        ("subscribe --seconds 0", "seconds: expected a number above 0, got 0.0"),
+        ("subscribe --count 0", "count: expected a number above 0, got 0"),
+        ("subscribe --timeout-s -1", "timeout_s: expected a number above 0, got -1.0"),
+        ("subscribe --timeout-s nan", "timeout_s: expected a number above 0, got nan"),
+        ("record folder --seconds 0", "seconds: expected a number above 0, got 0.0"),
+        ("record folder --timeout-s nan", "timeout_s: expected a number above 0, got nan"),
+        ("replay folder --speed 0", "speed: expected a number above 0, got 0.0"),
+        ("doctor --seconds -1", "seconds: expected a number above 0, got -1.0"),
+    ],
+)
+def test_a_number_that_cannot_be_meant(words, told, capfd):
     with pytest.raises(SystemExit) as ended:
-        main(["run", "--seconds", "-1"])
+        main(words.split())
 
     assert ended.value.code == 2
-    assert "expected a number above 0" in " ".join(capfd.readouterr().err.replace("│", "").split())
+    assert told in " ".join(capfd.readouterr().err.replace("│", "").split())
 
 
 def test_a_stream_of_another_wire_version(capfd):
@@ -160,6 +180,15 @@ def test_a_stream_that_says_nothing(capfd):
     assert "expected a message on eyes within 0.3 s, got nothing; is `catchlight run` running" in line
 
 
+def test_a_time_in_which_nothing_comes_is_no_success(capfd, tmp_path):
+    nobody = ["--connect", "tcp://127.0.0.1:1", "--seconds", 0.3]
+
+    for command in (["subscribe"], ["record", tmp_path / "recording"]):
+        line = refused(capfd, 5, *command, *nobody)
+
+        assert "expected a message on eyes within 0.3 s, got no" in line
+
+
 def test_an_option_that_does_not_exist_is_a_usage_error(capfd):
     with pytest.raises(SystemExit) as ended:
         main(["run", "--sauce", "demo"])
@@ -168,13 +197,52 @@ def test_an_option_that_does_not_exist_is_a_usage_error(capfd):
     assert "--sauce" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["subscribe"], ["doctor"], ["keys"]], ids=lambda c: "".join(c) or "-")
-def test_help_shows_every_command(command, capsys):
+def help_of(capsys, *words):
     with pytest.raises(SystemExit) as ended:
-        main([*command, "--help"])
+        main([*words, "--help"])
 
     assert ended.value.code == 0
-    assert "usage: catchlight" in capsys.readouterr().out
+    return capsys.readouterr().out
+
+
+def test_help_shows_every_command(capsys):
+    told = help_of(capsys).split("subcommands", 1)[1]
+
+    assert set(COMMANDS) <= set(told.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_explains_its_options(command, capsys):
+    told = help_of(capsys, command)
+
+    assert f"usage: catchlight {command} " in told
+    assert " ".join(COMMANDS[command].__doc__.split()) in " ".join(told.split())
+
+
+CTRL_C_IN_AN_IMPORT = """
+import os, signal, sys
+
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+sys.meta_path.insert(0, CtrlC())
+from realtime.__main__ import main
+
+sys.exit(main(["run", "--source", "demo", "--engine", "bicubic"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "tyro", "cv2"])
+def test_ctrl_c_while_the_program_is_loaded_ends_it_without_a_word(module):
+    command = [sys.executable, "-c", CTRL_C_IN_AN_IMPORT, module]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_help_imports_nothing_heavy():

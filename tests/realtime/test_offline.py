@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from realtime.__main__ import main
-from realtime.config import EngineChoice, EnhanceConfig
+from realtime.config import CropConfig, EngineChoice, EnhanceConfig
 from realtime.demo import DemoCamera
 from realtime.errors import CameraNotFound
 from realtime.offline import Video, enhance_videos
@@ -105,10 +105,21 @@ def test_two_videos_of_one_name_are_refused(config):
 
 
 def test_what_is_no_video_is_named(config, tmp_path):
-    (tmp_path / "text.avi").write_text("no video")
+    path = tmp_path / "text.avi"
+    path.write_text("no video")
 
-    with pytest.raises(CameraNotFound, match=r"text\.avi: expected a video"):
-        enhance_videos(replace(config, videos=(tmp_path / "text.avi",)))
+    with pytest.raises(CameraNotFound, match=rf"text\.avi: expected a video, .* try `ffprobe {path}`"):
+        enhance_videos(replace(config, videos=(path,)))
+
+
+def test_windows_that_no_message_holds_are_left_out(config):
+    """At scale 4, of which bicubic enlarges; the eyes of the clip would take the larger size."""
+    crops = CropConfig(ladder=((16, 16), (640, 480)))
+    engine = EngineChoice(engine="bicubic", tier="medium3-x4")
+
+    assert enhance_videos(replace(config, crops=crops, engine=engine)) == 0
+
+    assert {message.raw.shape for message in Recording(config.out / "demo").messages()} == {(2, 16, 16, 3)}
 
 
 def test_the_command_line_refuses_a_missing_file(tmp_path, capsys):

@@ -175,7 +175,7 @@ class SteadyCamera(FakeCamera):
 
 def test_a_slow_chain_drops_frames_counts_each_and_stays_at_the_newest():
     publisher = SentNowhere()
-    camera = SteadyCamera(noise(0) for _ in range(60))
+    camera = SteadyCamera([noise(0)] * 60)
     run = session(Config(), camera=camera, publisher=publisher, face_mesh=PausingMesh(lambda seq: EYES))
 
     run.stream()
@@ -197,7 +197,7 @@ def test_a_lost_camera_reaches_the_caller_and_leaves_no_thread():
 
 
 def test_seconds_end_the_run():
-    camera = SteadyCamera(noise(0) for _ in range(1000))
+    camera = SteadyCamera([noise(0)] * 1000)
     run = session(Config(seconds=0.3), camera=camera)
 
     started = time.monotonic()
@@ -268,7 +268,7 @@ def test_status_says_at_once_that_the_camera_fails_and_that_it_is_back():
         state = property(lambda self: "black" if 20 <= self._seq < 60 else "ok", lambda self, _: None)
 
     publisher = SentNowhere()
-    run = session(Config(), camera=Fading(noise(0) for _ in range(80)), publisher=publisher)
+    run = session(Config(), camera=Fading([noise(0)] * 80), publisher=publisher)
 
     run.stream()
 
@@ -278,7 +278,7 @@ def test_status_says_at_once_that_the_camera_fails_and_that_it_is_back():
 
 def test_more_frames_than_the_machine_holds_are_a_hint():
     publisher = SentNowhere()
-    camera = SteadyCamera(noise(0) for _ in range(150))
+    camera = SteadyCamera([noise(0)] * 150)
     run = session(Config(), camera=camera, publisher=publisher, face_mesh=PausingMesh(lambda seq: EYES))
 
     run.stream()
@@ -290,17 +290,22 @@ def test_more_frames_than_the_machine_holds_are_a_hint():
     assert number == told["dropped"] > 20
 
 
-def test_frames_that_the_camera_did_not_give_while_it_was_away_are_no_overload():
+def test_frames_that_the_camera_did_not_give_while_it_was_away_are_neither_captured_nor_dropped():
     class Away(FakeCamera):
         def read(self):
             frame = super().read()
-            return frame and replace(frame, seq=frame.seq + 900 * (frame.seq > 1), gaps=int(frame.seq > 1))
+            back = frame is not None and frame.seq > 1
+            return replace(frame, seq=frame.seq + 900, gaps=1, missed=900) if back else frame
 
-    run = session(camera=Away([noise(seq) for seq in range(4)]))
+    publisher = SentNowhere()
+    run = session(camera=Away([noise(seq) for seq in range(4)]), publisher=publisher)
 
     run.stream()
 
-    assert run.status()["hints"] == []
+    told = run.status()
+    assert told["hints"] == []
+    assert (told["captured"], told["published"], told["dropped"]) == (4, 4, 0)
+    assert [(m.seq, m.dropped) for m in publisher.messages("eyes")] == [(0, 0), (1, 0), (902, 0), (903, 0)]
 
 
 def test_another_engine_is_marked_at_its_first_message():

@@ -62,6 +62,7 @@ def test_a_tier_that_was_named_is_opened_and_stays(checkpoint):
 
         assert engine(np.zeros((1, 16, 16, 3), np.uint8)).shape == (1, 32, 32, 3)
         assert engine.tier == "small"
+        assert tiers.facts == {}
 
 
 def test_bicubic_needs_no_weights():
@@ -104,6 +105,30 @@ def test_auto_steps_down_under_sustained_overload_and_up_again_when_it_is_over(t
         for tick in range(150, 900):
             tiers.observe(enhanced_by("little", tick / 30, 1))
         serve_until(tiers, "large")
+
+
+def test_better_tiers_that_are_too_slow_are_told_with_what_they_took(two_tiers, tmp_path):
+    huge = save(tmp_path / "huge", SwinIRConfig(embed_dim=96, depths=(6, 6), heads=4))
+
+    tiers = Tiers(
+        EngineChoice(engine="eager", tier="auto"), fps=lambda: 60, load=lambda: None, tiers=[two_tiers[0], huge]
+    )
+
+    with tiers.engine as engine:
+        assert engine.tier == "little"
+    took_ms, allowed_ms = tiers.facts["tiers_p95_ms"], tiers.facts["tier_budget_ms"]
+    assert took_ms["huge"] > allowed_ms == pytest.approx(0.8 * 1000 / 60 / 2, abs=0.01)
+    told = f"tier little: huge takes {took_ms['huge']:.1f} ms (p95 of both eyes), {allowed_ms:.1f} ms allowed"
+    assert tiers.facts["tier_passed_over"] == told
+
+
+def test_the_best_tier_passes_none_over(two_tiers):
+    tiers = Tiers(EngineChoice(engine="eager", tier="auto"), fps=lambda: 0.2, load=lambda: None, tiers=two_tiers)
+
+    tiers.engine.close()
+
+    assert list(tiers.facts["tiers_p95_ms"]) == ["little", "large"]
+    assert tiers.facts["tier_passed_over"] is None
 
 
 def reason_after(tiers, tier, seconds, took_ms):

@@ -224,6 +224,8 @@ def test_gaps_are_counted_where_the_camera_was_opened_again_or_gave_nothing_for_
     frames += read(watch, 5)
 
     assert [frame.gaps for frame in frames] == [0] * 10 + [1] * 5 + [2] * 5
+    assert [frame.number for frame in frames] == list(range(20))
+    assert frames[10].missed == frames[-1].missed == frames[10].seq - frames[9].seq - 1 > 0
 
 
 def test_frozen_camera_is_found_within_a_second_and_opened_again():

@@ -106,8 +106,8 @@ def test_stream_that_comes_back_goes_on(network_camera):
     assert seqs[-1] - seqs[-2] >= 0.4 * camera.fps - 1
 
 
-def test_password_in_a_streams_address_is_not_shown(network_camera):
-    url = network_camera.url.replace("//", "//user:secret@")
+def test_password_and_query_in_a_streams_address_are_not_shown(network_camera):
+    url = network_camera.url.replace("//", "//user:secret@") + "?token=secret"
 
     with Webcam(url, CameraConfig()) as camera:
         name = camera.name

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wire_samples import STREAM, bent, enhanced, framed, golden
 
 from realtime import Box, Crops, Enhanced, Frame, Landmarks, Status, WireError, WireVersionMismatch, wire
+from realtime.config import CropConfig
 
 NAMES = ["eyes", "face", "eyes-absent", "status"]
 STAMP_NS = st.integers(0, 2**63 - 1)
@@ -351,3 +352,30 @@ def _decode_or_wire_error(data):
         return
     assert "expected" in refusal
     assert len(refusal) < 400
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_windows_are_those_that_a_message_can_hold(scale):
+    config = CropConfig(face=True)
+
+    fitting = wire.fitting(config, scale)
+
+    for width, height in config.ladder:
+        sample = enhanced(width=width, height=height, scale=scale)
+        if (width, height) in fitting.ladder:
+            assert len(wire.encode(sample, stream=STREAM)) <= wire.MAX_MESSAGE_BYTES
+        else:
+            with pytest.raises(ValueError, match="use smaller windows"):
+                wire.encode(sample, stream=STREAM)
+    assert fitting.face_ladder == config.face_ladder[: {2: 5, 4: 4, 8: 2}[scale]]
+
+
+def test_face_windows_that_nobody_asked_for_do_not_matter():
+    config = CropConfig(face_ladder=((512, 512),))
+
+    assert wire.fitting(config, 4) == config
+
+
+def test_windows_of_which_no_message_can_hold_any_are_refused():
+    with pytest.raises(ValueError, match=r"face: expected a window of at most \d+ pixels, .* scale 4, got .*512"):
+        wire.fitting(CropConfig(face=True, face_ladder=((512, 512),)), 4)

@@ -145,6 +145,7 @@ def test_recording_and_the_page_keep_to_themselves(enclosed, tmp_path):
 
     assert any(folder.rglob("*.messages"))
     assert not tries(counts)
+    assert not any((tmp_path / "home").iterdir())
 
 
 @pytest.mark.slow

@@ -136,3 +136,25 @@ def test_the_tracker_subscribes_to_a_stream_and_prints_its_signal_without_a_scre
         replaying.terminate()
 
     assert all(" s  left " in line and " right " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["gaze_tracker", "--demo", "none"], "none: expected a folder with a recording, got none"),
+        (["gaze_tracker", "--connect", "nowhere"], "nowhere: expected an endpoint"),
+        (["table", "none"], "none: expected a folder with a recording, got none"),
+        (["table"], "the following arguments are required: folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_an_example_cannot_do_is_said_in_a_line(words, told):
+    example, *arguments = words
+
+    done = subprocess.run(
+        [sys.executable, "-m", f"realtime.examples.{example}", *arguments], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
