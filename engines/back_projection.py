@@ -23,7 +23,7 @@ def back_project(batch: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArr
     to this call: it is changed in place and returned, or a copy where it cannot be.
     """
     batch, enhanced = np.ascontiguousarray(batch), np.require(enhanced, requirements=("C", "W"))
-    if native.available():
+    if native.available() and enhanced.shape[1] // batch.shape[1] in native.SCALES:
         native.back_project(batch, enhanced, MISTAKE_LEVELS, NOISE_LEVELS)
     else:
         reference(batch, enhanced)
@@ -31,7 +31,7 @@ def back_project(batch: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> NDArr
 
 
 def reference(batch: NDArray[np.uint8], enhanced: NDArray[np.uint8]) -> None:
-    """As back_project() in place, where the native library is not built."""
+    """As back_project() in place, where the native library is not built or does not know the scale."""
     frame = batch[..., :3]
     scale = enhanced.shape[1] // frame.shape[1]
     difference = frame.astype(np.int16) * scale**2 - _block_sums(enhanced, scale)

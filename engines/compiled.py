@@ -95,7 +95,8 @@ class CompiledEngine(Engine):
     def build_now(self, shape: tuple[int, int, int]) -> None:
         """Build for (N, H, W) or take it from disk in this thread, before anything is timed. Raises EngineError."""
         self._build(shape)
-        self.wait_until_built(0)
+        if isinstance(program := self._programs[shape], EngineError):
+            raise program
 
     def wait_until_built(self, timeout_s: float) -> None:
         """Wait for the build that is under way. Raises EngineError if one failed, or is not done by then."""

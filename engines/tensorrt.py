@@ -59,9 +59,6 @@ class TensorRT(Toolkit):
             raise BackendUnavailable(f"tensorrt: PyTorch {torch.__version__} finds no CUDA GPU; use engine auto")
         self._builder, self._trt = import_tensorrt()
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
-        # Where the builder keeps what it has timed. Only for this process: a damaged file would spoil later builds, and
-        # its default is a folder that all users share.
-        self._timing = TemporaryDirectory(prefix="catchlight-tensorrt-")
         self._checkpoint, self._model = checkpoint, SwinIR.from_checkpoint(checkpoint)
 
     def facts(self) -> dict[str, object]:
@@ -85,13 +82,14 @@ class TensorRT(Toolkit):
     def build(self, shape: tuple[int, int, int]) -> bytes:
         body = half_body(self._model, *shape).cuda()
         example = torch.zeros(self._padded(shape), dtype=torch.half, device="cuda")
-        timing = Path(self._timing.name) / "timing.bin"
         try:
             with torch.no_grad():
                 program = torch.export.export(body, (example,))
-            with ALONE:
+            # The builder keeps what it has timed in a file, by default in a folder that all users share; a damaged one
+            # would spoil later builds.
+            with TemporaryDirectory(prefix="catchlight-tensorrt-") as folder, ALONE:
                 blob: bytes = self._builder.dynamo.convert_exported_program_to_serialized_trt_engine(
-                    program, arg_inputs=[example], timing_cache_path=str(timing), **OPTIONS
+                    program, arg_inputs=[example], timing_cache_path=str(Path(folder) / "timing.bin"), **OPTIONS
                 )
         # Exporter and builder raise what they like, bare Exception among it.
         except Exception as err:

@@ -40,9 +40,9 @@ class Subscriber(Generic[_M]):
     url: the publisher's endpoint. newest: only the newest message, or every one. timeout_s: how long receive() and the
     iteration wait for a message before they raise StreamTimeout, from 0; None waits for ever. keys: the client's key
     file, made by `catchlight keys`, for a publisher that asks for keys.
-    Bytes that are not messages are counted in .rejected, logged once, and skipped; what was wrong with the last of them
-    is the StreamTimeout's __cause__. So a publisher of another version of the wire raises no WireVersionMismatch by
-    itself: it is a cause, and with timeout_s None there is the one warning, and then the wait for ever.
+    Bytes that are not messages are counted in .rejected, logged once, and skipped. What was wrong with the last of them
+    is a StreamTimeout's __cause__, unless a good message has come since: a publisher of another version of the wire
+    raises WireVersionMismatch only so, and with timeout_s None there is the one warning, and then the wait for ever.
     """
 
     rejected: int

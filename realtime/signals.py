@@ -30,7 +30,9 @@ class Stop:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Within, Ctrl-C ends the process at once, without a word, while stopping() is not entered: for its start.
+    """Within, Ctrl-C ends the process at once, without a word, wherever stopping() is not entered.
+
+    For the start of every command, and the whole of those that leave nothing behind: `doctor` and `keys`.
 
     Not by a KeyboardInterrupt, which cv2 takes for a failure while it is imported. To be entered in the main thread.
     """

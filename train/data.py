@@ -5,6 +5,7 @@ than one draw, neighbouring indices show one scene through one camera, with nois
 """
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Face:
 
 def find_manifest(folder: Path) -> Path | None:
     """The manifest of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json."""
-    folder = Path(folder).resolve()  # so that "." has a name, too
+    folder = Path(os.path.abspath(folder))  # so that "." has a name, too, and a link keeps its own
     places = (folder / "manifest.json", folder.parent / f"{folder.name}.json", folder / "train.json")
     return next((place for place in places if place.is_file()), None)
 

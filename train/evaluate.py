@@ -140,7 +140,7 @@ class Exam:
         step: float = 0.5,
         perceptual: Distance | None = None,
     ) -> None:
-        faces = scorable(load_labelled(val_dir)[::every])
+        faces = scorable(load_labelled(val_dir))[::every]
         self.frames, self.scale, self._perceptual = frames, scale, perceptual
         self.patches = {c: eye_patches(faces, c, frames=frames, scale=scale, step=step) for c in CONDITIONS}
         baselines = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}

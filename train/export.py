@@ -44,7 +44,7 @@ def load_weights(source: str) -> Weights:
         return Weights(config=checkpoint.config, tensors=checkpoint.tensors, record=checkpoint.record)
     state = read_state(state_file)
     config = json.loads(state["config"])
-    stage = training_record(config, int(state["step"]), state.get("data", {}), state.get("source", {}))
+    stage = training_record(config, int(state["step"]), state["data"], state["source"])
     return Weights(
         config=SwinIRConfig.from_json(config["network"]),
         tensors={name: tensor.float().numpy() for name, tensor in state["average"].items()},

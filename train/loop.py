@@ -1,6 +1,7 @@
 """The training loop, read top to bottom: samples, critic, generator, moving average, log, test, save."""
 
 import ctypes
+import os
 import signal
 import sys
 import time
@@ -74,8 +75,8 @@ def train(config: TrainConfig) -> Path:
         origin = {"before": before, "data": data, "source": source_record()}
         if state_file.is_file():
             state = load_state(state_file, config, data)
-            step, critic_from = int(state["step"]), state.get("critic_from")
-            origin |= {name: state[name] for name in origin.keys() & state.keys()}
+            step, critic_from = int(state["step"]), state["critic_from"]
+            origin = {name: state[name] for name in origin}
             torch.set_rng_state(state["rng"])
             players.load_state_dict(state)
         generator = group.wrapped(players.generator)
@@ -255,7 +256,7 @@ def export(config: TrainConfig, average: SwinIR, step: int, origin: dict[str, An
     origin: "before", the stages by which the weights came about that the run started from; "data" and "source", what
     data_record() and source_record() gave.
     """
-    name = "-".join(filter(None, (config.out.resolve().name, suffix)))
+    name = "-".join(filter(None, (Path(os.path.abspath(config.out)).name, suffix)))
     stage = training_record(config.to_json(), step, origin["data"], origin["source"])
     record = {"stages": [*origin["before"], stage]}
     return save_checkpoint(config.out / f"{name}.safetensors", config.network, average.tensors(), record)

@@ -18,7 +18,9 @@ FREE_TO_CHANGE = {
 }  # fmt: skip
 """Fields of the configuration that may differ between a run and its continuation."""
 
-PARTS = frozenset({"step", "rng", "before", "generator", "average", "optimiser", "scaler"})
+PARTS = frozenset(
+    {"step", "rng", "before", "data", "source", "critic_from", "generator", "average", "optimiser", "scaler"}
+)
 CRITIC_PARTS = frozenset({"critic", "critic_optimiser"})
 """What every state holds, and what it holds beside that when there is an adversarial term."""
 
@@ -33,12 +35,12 @@ def save_state(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
 def load_state(path: Path, config: TrainConfig, data: dict[str, Any]) -> dict[str, Any]:
     """Read the state of a run to go on with. Raises ResumeError: unreadable, of another configuration or other faces.
 
-    data: what train.record.data_record() says of the faces now. What a state does not hold, because it is older than
-    the field, is not compared.
+    data: what train.record.data_record() says of the faces now. What its configuration does not hold, because it is
+    older than the field, is not compared.
     """
     state = read_state(path)
     _compare(path, json.loads(state["config"]), json.loads(json.dumps(config.to_json())), "")
-    _compare(path, state.get("data", {}), data, "data_dir.")
+    _compare(path, state["data"], data, "data_dir.")
     return state
 
 

@@ -14,6 +14,7 @@ from engines.window import Window
 LIBRARY = Path(__file__).with_name("library.so")
 INTERFACE = 3
 MAX_THREADS = 64
+SCALES = (2, 4, 8)
 INSTRUCTIONS = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4, "avx2int16": 5}
 
 _OK, _BAD_ARGUMENT, _OUT_OF_MEMORY, _NO_INSTRUCTIONS, _NO_THREADS = range(5)
@@ -74,6 +75,7 @@ def check(status: int) -> None:
         raise EngineError(f"native: {_REASONS.get(status, 'the library failed')} (code {status})")
 
 
+@cache
 def available() -> bool:
     """Whether the library is built and can be used."""
     try:

@@ -2,6 +2,7 @@
 
 #if defined(__linux__)
 #include <pthread.h>
+#include <unistd.h>
 #endif
 
 namespace catchlight {
@@ -41,6 +42,7 @@ void Signal::wait(uint32_t seen) {
 
 Pool::Pool(int threads) : threads_(threads), ranges_(new Range[threads]) {
 #if defined(__linux__)
+  process_ = getpid();
   CPU_ZERO(&cores_);
   sched_getaffinity(0, sizeof cores_, &cores_);  // left empty where it fails, and an empty set is refused below
 #endif
@@ -92,7 +94,7 @@ void Pool::work(int thread) {
 void Pool::keep_apart() {
 #if defined(__linux__)
   const int here = sched_getcpu();
-  if (here == callers_core_) return;
+  if (here == callers_core_ || getpid() != process_) return;
   callers_core_ = here;
   cpu_set_t others = cores_;
   if (here >= 0 && CPU_COUNT(&others) > 1) CPU_CLR(here, &others);

@@ -72,6 +72,7 @@ class Pool {
 #if defined(__linux__)
   cpu_set_t cores_;        // that the pool was made with
   int callers_core_ = -1;  // where workers do not run
+  pid_t process_;          // that has them: a forked one has none
 #endif
   alignas(64) std::atomic<int> done_{0};
   std::atomic<bool> stopping_{false};

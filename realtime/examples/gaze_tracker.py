@@ -24,7 +24,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from realtime import Message, RealtimeError, Recording, Subscriber
+from realtime import Message, RealtimeError, Recording, RecordingError, Subscriber
 from realtime.demo import CALIBRATION_POINTS, GAZE_PATH, DemoCamera
 
 Vector = NDArray[np.float64]
@@ -128,7 +128,7 @@ def demo_errors(messages: Iterable[Message], *, raw: bool, demo: DemoCamera) -> 
             targets.append(target)
             continue
         if not signals:
-            raise ValueError(
+            raise RecordingError(
                 "demo: expected a recording of demo-gaze from its start, got none of its first nine points"
             )
         model = model or calibrate(signals, targets)
@@ -190,7 +190,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         _run(arguments)
-    except (RealtimeError, ValueError) as err:
+    except RealtimeError as err:
         parser.error(str(err))
 
 

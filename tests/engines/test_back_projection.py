@@ -114,6 +114,11 @@ def test_engines_do_it_to_the_newest_frame_unless_they_say_not(frame):
     assert (Interpolator()(batch) == enlarged(frame, 2) + 1).all()
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_scales_that_the_library_does_not_know_are_done_without_it(scale, frame):
+    assert (back_project(frame, enlarged(frame, scale) + np.uint8(1)) == enlarged(frame, scale)).all()
+
+
 def test_a_picture_that_cannot_be_changed_in_place_is_copied(frame):
     fixed = enlarged(frame, 2) + np.uint8(1)
     fixed.flags.writeable = False

@@ -29,6 +29,7 @@ def without(monkeypatch, tmp_path):
         if "native" in names:
             monkeypatch.setattr(native, "LIBRARY", tmp_path / "library.so")
             monkeypatch.setattr(native, "load", native.load.__wrapped__)
+            monkeypatch.setattr(native, "available", lambda: False)
         for name, module in (("openvino", "openvino"), ("eager", "torch")):
             if name in names:
                 monkeypatch.setitem(sys.modules, module, None)

@@ -148,7 +148,6 @@ class IdentityEngine(Engine):
 
     name = "identity"
     tier = "identity"
-    back_projects = False  # it has nothing to take back, and the library knows no scale of 1
     sha256 = ""
 
     def __init__(self, *, scale: int = 2, frames: int = 1) -> None:

@@ -351,6 +351,14 @@ def test_manifest_beside_a_folder_has_all_of_its_name(tmp_path, monkeypatch, nam
     assert found.name == f"{folder.name}.json"
 
 
+def test_manifest_beside_a_link_to_a_folder_is_found(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set.json").write_text("[]")
+
+    assert find_manifest(tmp_path / "set") == tmp_path / "set.json"
+
+
 @pytest.mark.parametrize("key", ["eyes_px", "eyes_yunet_px", "pupil_px"])
 def test_eyes_are_read_under_the_names_that_they_have(portrait, write_faces, tmp_path, key):
     folder = write_faces(tmp_path, 1, "val.json", key)

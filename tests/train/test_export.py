@@ -44,18 +44,6 @@ def test_run_gives_its_moving_average(tiny, tmp_path, source):
     assert stage == expected.record["stages"][0]
 
 
-def test_state_from_before_faces_and_source_were_kept_is_exported_without_them(tiny):
-    train(config := tiny(steps=1))
-    state = torch.load(config.out / "state.pt", weights_only=True)
-    del state["data"], state["source"]
-    torch.save(state, config.out / "state.pt")
-
-    (stage,) = load_weights(str(config.out)).record["stages"]
-
-    assert stage["steps"] == 1
-    assert not {"faces", "revision"} & set(stage)
-
-
 def test_export_names_the_source_that_trained(tiny):
     train(config := tiny(steps=1))
     state = torch.load(config.out / "state.pt", weights_only=True)

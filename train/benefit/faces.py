@@ -1,6 +1,7 @@
 """Labelled faces, sharp and large: the truth that every figure is measured against."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def half_of(name: str) -> Half:
 
 def labelled_manifest(folder: Path) -> Path:
     """FOLDER/val.json, FOLDER/manifest.json or FOLDER.json; raises DataError when there is none."""
-    place = folder.resolve()  # so that "." has a name, too
+    place = Path(os.path.abspath(folder))  # so that "." has a name, too, and a link keeps its own
     manifests = (place / "val.json", place / "manifest.json", place.parent / f"{place.name}.json")
     manifest = next((path for path in manifests if path.is_file()), None)
     if manifest is None:

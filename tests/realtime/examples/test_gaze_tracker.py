@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from wire_samples import golden
 
 from engines.bicubic import BicubicEngine
+from realtime import RecordingError
 from realtime.config import CropConfig
 from realtime.crops import Cropper
 from realtime.demo import GAZE_PATH, DemoCamera
@@ -92,7 +93,7 @@ def test_the_demos_gaze_is_found_after_a_calibration_and_better_in_enhanced_eyes
 def test_a_recording_without_the_calibration_points_is_refused(recording, demo):
     late = [message for message in Recording(recording).messages() if message.seq >= 9 * A_LOOK]
 
-    with pytest.raises(ValueError, match="got none of its first nine points"):
+    with pytest.raises(RecordingError, match="got none of its first nine points"):
         demo_errors(late, raw=False, demo=demo)
 
 
