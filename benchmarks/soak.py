@@ -83,7 +83,8 @@ class Interval:
 
 
 def main(config: SoakConfig) -> dict[str, Any]:
-    facts = {"config": asdict(config) | {"json": str(config.json), "plot": str(config.plot)}, "machine": machine()}
+    settings = {name: value.name if isinstance(value, Path) else value for name, value in asdict(config).items()}
+    facts = {"config": settings, "machine": machine()}
     document: dict[str, Any] = {**facts, "versions": versions(), "rows": [], "verdict": {}}
     latencies: list[list[float]] = []
     with stopping() as stop, daemon(config) as (process, endpoint), reader(endpoint) as subscriber:
