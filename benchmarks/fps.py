@@ -128,7 +128,7 @@ def contender(engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig 
     batch = pixels(shape, engine.frames)
     if isinstance(engine, CompiledEngine):
         engine.build_now(shape)
-    engine(batch)
+        engine(batch)  # or its name is that of the engine that served before
     work = {} if config is None else {"gflop": round(gflop(config, shape), 4), "parameters": parameters(config)}
     names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape))}
     if isinstance(engine, NativeEngine):

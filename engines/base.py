@@ -12,6 +12,8 @@ from engines.errors import EngineError
 
 MAX_SIDE = 2048
 MAX_IMAGES = 65536
+MAX_SHAPES = 8
+"""For so many shapes, those used last, an engine keeps what it has compiled."""
 
 
 class Engine(ABC):

@@ -7,14 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from engines.base import Engine
+from engines.base import MAX_SHAPES, Engine
 from engines.checkpoint import Checkpoint
 from engines.cuda_graph import CapturedGraph
 from engines.errors import BackendUnavailable, EngineError
 from engines.static import StaticPixels, StaticSwinIR
 from engines.swinir import SwinIR
-
-MAX_SHAPES = 8
 
 
 class CudaEngine(Engine):

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine
+from engines.base import MAX_SHAPES, Engine
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
 from engines.files import write_whole
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-MAX_SHAPES = 8
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path, *, height: int, width: int, batch: int | None = None) -> Path:

@@ -15,7 +15,7 @@ if "openvino" not in sys.modules:
 
 from openvino import Core, InferRequest, get_version
 
-from engines.base import Engine
+from engines.base import MAX_SHAPES, Engine
 from engines.cache import EngineCache, cpu_name
 from engines.checkpoint import Checkpoint
 from engines.errors import BackendUnavailable, EngineError
@@ -23,8 +23,6 @@ from engines.openvino_graph import build_graph
 
 GRAPH = 1
 """Raise it with every change to openvino_graph.py: compiled models of an older graph are then not used."""
-
-MAX_SHAPES = 8
 
 
 @functools.cache

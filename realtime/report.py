@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from engines.files import write_whole
 from realtime.config import Config
 from realtime.metrics import Metrics
 from realtime.source import shown
@@ -54,12 +55,7 @@ def configuration(config: Config) -> dict[str, Any]:
 
 def write(path: Path, report: dict[str, Any]) -> None:
     """Write it whole or not at all. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,6 @@ than one draw, neighbouring indices show one scene through one camera, with nois
 """
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset
 from train.config import DataConfig
 from train.degradation import DegradationConfig, draw_camera
 from train.errors import DataError
+from train.files import beside
 from train.images import read_image
 
 ALIGNMENT = 16
@@ -46,8 +46,7 @@ class Face:
 
 def find_manifest(folder: Path) -> Path | None:
     """The manifest of a training folder: FOLDER/manifest.json, FOLDER.json or FOLDER/train.json."""
-    folder = Path(os.path.abspath(folder))  # so that "." has a name, too, and a link keeps its own
-    places = (folder / "manifest.json", folder.parent / f"{folder.name}.json", folder / "train.json")
+    places = (Path(folder) / "manifest.json", beside(folder), Path(folder) / "train.json")
     return next((place for place in places if place.is_file()), None)
 
 

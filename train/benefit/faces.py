@@ -1,7 +1,6 @@
 """Labelled faces, sharp and large: the truth that every figure is measured against."""
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.errors import DataError
+from train.files import beside
 
 CORNERS = (33, 133, 362, 263)
 """Face Mesh points: the image-left eye's outer and inner corner, the image-right eye's inner and outer one."""
@@ -84,8 +84,7 @@ def half_of(name: str) -> Half:
 
 def labelled_manifest(folder: Path) -> Path:
     """FOLDER/val.json, FOLDER/manifest.json or FOLDER.json; raises DataError when there is none."""
-    place = Path(os.path.abspath(folder))  # so that "." has a name, too, and a link keeps its own
-    manifests = (place / "val.json", place / "manifest.json", place.parent / f"{place.name}.json")
+    manifests = (folder / "val.json", folder / "manifest.json", beside(folder))
     manifest = next((path for path in manifests if path.is_file()), None)
     if manifest is None:
         raise DataError(f"{folder}: expected val.json beside the faces that it names; give the folder that holds it")
