@@ -39,6 +39,11 @@ class Engine(ABC):
     passed_over: tuple[str, ...] = ()
     """For engine="auto": one line for each engine tried before this one, with the reason."""
 
+    @property
+    def building(self) -> str:
+        """What is being built in the background, for how long already, and what serves meanwhile; empty: nothing."""
+        return ""
+
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Enhance a batch.
 

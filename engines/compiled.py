@@ -74,6 +74,17 @@ class CompiledEngine(Engine):
         self._first_seen: dict[tuple[int, int, int], float] = {}
         self._programs: dict[tuple[int, int, int], Program | EngineError] = {}
         self._builder: threading.Thread | None = None
+        self._under_way: tuple[tuple[int, int, int], float] | None = None
+
+    @property
+    def building(self) -> str:
+        if (under_way := self._under_way) is None:
+            return ""
+        (n, height, width), start = under_way
+        return (
+            f"{self._toolkit.name}: building for {n}x{height}x{width}, {time.monotonic() - start:.0f} s so far; "
+            f"{self._stand_in.name} serves meanwhile"
+        )
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         n, height, width, _ = batch.shape
@@ -121,7 +132,11 @@ class CompiledEngine(Engine):
             log.info(
                 "%s: building for %s; this takes a while, and %s serves meanwhile", name, shape, self._stand_in.name
             )
-            blob = self._toolkit.build(shape)
+            self._under_way = shape, start
+            try:
+                blob = self._toolkit.build(shape)
+            finally:
+                self._under_way = None
             log.info("%s: built for %s in %.0f s", name, shape, time.monotonic() - start)
             return blob, {"golden": _pack(self._reference(golden))}
 

@@ -81,6 +81,10 @@ class ResilientEngine(Engine):
         self._pause_s, self._pause_ends_s = pause_s, 0.0
         self._describe(engine)
 
+    @property
+    def building(self) -> str:
+        return "" if self._current is None else self._current.engine.building
+
     def replace(self, opener: Opener) -> None:
         """Open and warm another engine in the background; it takes over between two batches.
 

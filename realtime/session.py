@@ -191,6 +191,7 @@ class Session:
         hints = (
             "no face" if landmarks is None else bypass and bypass.reason,
             tiers and tiers.reason,
+            self._parts.engine.building,
             dropped > _FEW and f"more frames than this machine holds: {dropped} dropped in the last second",
         )
         return [hint for hint in hints if hint]

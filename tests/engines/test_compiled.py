@@ -20,7 +20,7 @@ class FakeToolkit(Toolkit):
 
     def __init__(self, darker=0, version="1", fails=None, no_facts=None):
         self.darker, self.version, self.fails, self.no_facts = darker, version, fails, no_facts
-        self.built, self.go = [], threading.Event()
+        self.built, self.begun, self.go = [], threading.Event(), threading.Event()
         self.go.set()
 
     def facts(self):
@@ -29,6 +29,7 @@ class FakeToolkit(Toolkit):
         return {"version": self.version}
 
     def build(self, shape):
+        self.begun.set()
         self.go.wait(5)
         self.built.append(shape)
         if self.fails:
@@ -67,13 +68,17 @@ def test_another_engine_serves_until_the_program_is_built(open_engine):
     toolkit.go.clear()
     engine = open_engine(toolkit)
 
+    assert engine.building == ""
     engine(BATCH)
     assert engine.name == "bicubic"
+    assert toolkit.begun.wait(5)
+    assert engine.building == "fake: building for 2x8x8, 0 s so far; bicubic serves meanwhile"
     toolkit.go.set()
     engine.wait_until_built(5)
     engine(BATCH)
 
     assert engine.name == "fake"
+    assert engine.building == ""
     assert toolkit.built == [(2, 8, 8)]
 
 
@@ -146,6 +151,7 @@ def test_when_a_fresh_build_will_not_do_the_other_engine_goes_on(toolkit, reason
     assert reason in engine.passed_over[-1]
     assert len(error_logs) == 1
     assert toolkit.built == [(2, 8, 8)]
+    assert engine.building == ""
     assert not list(tmp_path.glob("*.bin"))
 
 

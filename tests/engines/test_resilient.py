@@ -117,6 +117,17 @@ def test_what_an_engine_passes_over_while_it_runs_is_told():
     assert engine.passed_over == ("tensorrt: not installed", "compiler: no kernel for this card")
 
 
+def test_what_the_engine_is_building_is_told_for_as_long_as_it_serves(error_logs):
+    class Building(ScriptedEngine):
+        building = "compiler: building for 2x8x8, 3 s so far; first serves meanwhile"
+
+    with ResilientEngine(Building("first", script={2: fail})) as engine:
+        engine(BATCH)
+        assert engine.building == Building.building
+        engine(BATCH)
+        assert engine.building == ""
+
+
 @pytest.mark.parametrize("compiles", [True, False])
 def test_a_new_shape_may_take_long_only_where_it_is_compiled(compiles, error_logs):
     first = ScriptedEngine("first", script={2: lambda batch: stall(batch).repeat(2, axis=2)})

@@ -239,17 +239,21 @@ def test_status_says_how_it_goes_while_no_frame_comes():
     assert values["hints"] == ["no face"]
 
 
-def test_status_says_why_the_tier_was_changed_and_why_the_network_is_bypassed():
+def test_status_says_what_is_being_built_why_the_tier_was_changed_and_why_the_network_is_bypassed():
+    class Building(IdentityEngine):
+        building = "compiler: building for 2x48x64, 35 s so far; cuda serves meanwhile"
+
     why = "medium8 -> small8: too slow for 30 frames a second"
     tiers = SimpleNamespace(reason=why, observe=lambda enhanced: None)
     bypass = Bypass(IdentityEngine(), smallest_iris_px=1000)
     publisher = SentNowhere()
 
-    session(publisher=publisher, tiers=tiers, bypass=bypass).stream()
+    session(publisher=publisher, tiers=tiers, bypass=bypass, engine=Building()).stream()
 
-    too_small, told = publisher.messages("status")[-1].values["hints"]
+    too_small, told, building = publisher.messages("status")[-1].values["hints"]
     assert too_small.startswith("iris ")
     assert told == why
+    assert building == Building.building
 
 
 def test_the_first_frame_after_the_camera_was_away_is_marked():
