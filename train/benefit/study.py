@@ -83,8 +83,8 @@ def conduct(
     """Photograph every face and ask every consumer.
 
     still: ask temporal methods about faces that do not move, too. A face is left out at sizes that it would have to be
-    enlarged for. Random numbers depend on (seed, face, size, condition) alone: another method changes no number. Raises
-    ValueError for methods of several scales.
+    enlarged for. What the newest frame shows depends on seed, size, condition and the face's place in the list alone;
+    older frames also on how many the most demanding method takes. Raises ValueError for methods of several scales.
     """
     scale = common_scale(methods)
     study = Study(faces=[face.name for face in faces])

@@ -22,9 +22,25 @@ def test_interval_of_a_normal_sample_is_near_its_textbook_width():
     assert abs((high - low) - 2 * 1.96 * values.std() / 10) < 0.05
 
 
+@pytest.mark.parametrize("faces", [9, 19])
+def test_the_interval_of_few_faces_holds_the_true_mean_as_often_as_it_says(faces):
+    rng = np.random.default_rng(6)
+
+    held = [low <= 0 <= high for _, low, high in (mean_interval(rng.normal(0, 1, faces), n) for n in range(1000))]
+
+    assert 0.92 < np.mean(held) < 0.97
+
+
 def test_missing_faces_are_left_out():
     assert mean_interval(np.array([1.0, np.nan, 3.0]))[0] == 2
     assert np.isnan(mean_interval(np.array([np.nan]))).all()
+
+
+def test_one_face_has_no_interval():
+    mean, *interval = mean_interval(np.array([1.5]))
+
+    assert mean == 1.5
+    assert np.isnan(interval).all()
 
 
 def test_same_seed_gives_the_same_interval():
