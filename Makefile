@@ -39,7 +39,7 @@ NATIVE = back_projection interface network pool registration weights kernel_port
 ifeq ($(shell uname -m),x86_64)
 NATIVE += kernel_avx2 kernel_avx512 kernel_avx512bf16
 endif
-FLAGS_kernel_avx2 = -mavx2 -mfma
+FLAGS_kernel_avx2 = -mavx2 -mfma -mno-avx512f
 FLAGS_kernel_avx512 = -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -w
 FLAGS_kernel_avx512bf16 = $(FLAGS_kernel_avx512) -mavx512bf16
 CXX_SANITIZED = $(CXX) -std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fno-sanitize-recover=all

@@ -7,10 +7,21 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("engines/native")
-FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra"]
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+]
 # Each unit of kernels has its own instruction set; interface.cpp chooses between them at run time. No other file may
-# be compiled with these flags.
-AVX2 = ["-mavx2", "-mfma"]
+# be compiled with these flags. CFLAGS come before them and may ask for more, as -march=native does: what a unit must
+# not have is switched off.
+AVX2 = ["-mavx2", "-mfma", "-mno-avx512f"]
 AVX512 = [
     *(*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
     "-mprefer-vector-width=512",
@@ -18,7 +29,7 @@ AVX512 = [
 ]
 INSTRUCTIONS = {
     "kernel_avx2.cpp": AVX2,
-    "kernel_avx512.cpp": AVX512,
+    "kernel_avx512.cpp": [*AVX512, "-mno-avx512bf16"],
     "kernel_avx512bf16.cpp": [*AVX512, "-mavx512bf16"],
 }
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -31,6 +42,7 @@ class BuildLibrary(build_ext):
         return str(Path(*fullname.split(".")).with_suffix(".so"))
 
     def build_extension(self, ext: Extension) -> None:
+        Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # or an old one would serve where this fails
         objects = []
         for source in ext.sources:
             name = Path(source).name

@@ -36,7 +36,8 @@ def displacements(
 ) -> NDArray[np.float64]:
     """What to add to x and y of windows in a frame so that they show the same in an older one: float64 (N, 2).
 
-    newer, older: uint8 (H, W, 3). expected: int64 (N, 2), about which is looked. On faces of 45 to 80 pixels between
+    newer, older: uint8 (H, W, 3). windows: all of one size. expected: int64 (N, 2), about which is looked, and the
+    answer for windows that are too narrow for blocks. On faces of 45 to 80 pixels between
     the eyes, photographed with noise of 4 to 10 levels, the error has a root mean square of 0.02 to 0.06 pixels along
     each axis, and of 0.03 to 0.17 where the eye jumps by 20 degrees or its lid closes.
     """
@@ -48,7 +49,9 @@ def displacements(
             )
     if expected_N2.shape != (len(windows), 2):
         raise ValueError(f"expected_N2: expected {(len(windows), 2)}, got {expected_N2.shape}")
-    step = -(-max(windows[0][2:]) // WIDEST_PX)
+    step = -(-max(windows[0][2:]) // WIDEST_PX) if windows else 1
+    if not windows or min(windows[0][2:]) // step < BLOCKS:
+        return expected_N2.astype(np.float64)
     if native.available():
         return native.displacements(newer, older, windows, expected_N2, step)
     return reference(newer, older, windows, expected_N2, step)
@@ -103,7 +106,7 @@ def _vertex(curve: NDArray[np.float32], at: int) -> float:
 
 
 def _green(image: NDArray[np.uint8], window: Window, step: int) -> NDArray[np.uint8]:
-    """The green channel in a window, at 1 / step of its size: uint8 (height / step, width / step)."""
-    green = np.ascontiguousarray(cut(image, window)[..., 1])
-    size = (window[2] // step, window[3] // step)
-    return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8) if step > 1 else green
+    """The green channel in a window, at 1 / step of its size: uint8 (height // step, width // step)."""
+    width, height = window[2] // step, window[3] // step
+    green = np.ascontiguousarray(cut(image, window)[: height * step, : width * step, 1])
+    return np.asarray(cv2.resize(green, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

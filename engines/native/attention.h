@@ -16,9 +16,10 @@ namespace {
 constexpr int kKeys = 4;  // keys that a register tile of logits holds: a row of blocks
 constexpr float kMasked = -144.269504f;  // -100 in units of log2(e)
 
-// Softmax without subtracting the highest logit first is exact while the sum of the weights lies between these: nothing
-// overflows, and what underflows is too small to count. Otherwise it is done again, with the subtraction.
-constexpr float kSmallest = 1e-18f, kLargest = 1e30f;
+// Softmax without subtracting the highest logit first is exact while the sum of the weights lies between these: what
+// underflows is too small to count, and nothing overflows, for values up to 1e20. Otherwise it is done again, with the
+// subtraction.
+constexpr float kSmallest = 1e-18f, kLargest = 1e18f;
 
 // How a window of a shifted map is cut by the end of the image.
 struct Cut {
@@ -68,14 +69,14 @@ struct Head {
   const float (&mask)[4][kPlane];
   int token;  // the first query
 
-  // Logits of kKeys keys, less `offset`.
-  CATCHLIGHT_INLINE void logits_of(int key, const Vector (&offset)[kStrip], Vector (&logits)[kKeys][kStrip]) const {
+  // Logits of kKeys keys.
+  CATCHLIGHT_INLINE void logits_of(int key, Vector (&logits)[kKeys][kStrip]) const {
     const float* from = position_of_key(position, key) + position_of_query(token);
     const float* masked = mask[quarter_of(key)] + token % kPlane;
     // Position bias and mask of a key. The keys are a row of blocks: from each to the next are two columns, or half a
     // quarter.
     const auto bias = [&](int n, int s) __attribute__((always_inline)) {
-      const Vector bias = load(from - n * 2 * kPlane + position_of_query(s * kLanes)) - offset[s];
+      const Vector bias = load(from - n * 2 * kPlane + position_of_query(s * kLanes));
       return kCut ? bias + load(masked + n / 2 * kPlane + s * kLanes % kPlane) : bias;
     };
     CATCHLIGHT_UNROLL
@@ -93,13 +94,14 @@ struct Head {
     }
   }
 
-  // weights = 2^(logits - offset), factors [64 / kValues][kStripTokens], and their sums.
+  // weights = 2^(logits - offset), factors [64 / kValues][kStripTokens], and their sums. The offset is taken off the very
+  // numbers whose highest it is: earlier, among large ones, it would be rounded otherwise.
   CATCHLIGHT_INLINE void weigh(const Vector (&offset)[kStrip], float* weights, Vector (&total)[kStrip]) const {
     constexpr int kTogether = kValues<kHeld>;
     for (int s = 0; s < kStrip; ++s) total[s] = Vector{};
     for (int key = 0; key < kTokens; key += kKeys) {
       Vector logits[kKeys][kStrip];
-      logits_of(key, offset, logits);
+      logits_of(key, logits);
       CATCHLIGHT_UNROLL
       for (int first = 0; first < kKeys / kTogether * kStrip; first += kAbreast) {
         Vector weight[kTogether][kAbreast];
@@ -107,7 +109,8 @@ struct Head {
         for (int i = 0; i < kTogether; ++i) {
           CATCHLIGHT_UNROLL
           for (int a = 0; a < kAbreast; ++a) {
-            weight[i][a] = logits[(first + a) / kStrip * kTogether + i][(first + a) % kStrip];
+            const int s = (first + a) % kStrip;
+            weight[i][a] = logits[(first + a) / kStrip * kTogether + i][s] - offset[s];
           }
           exp2<kHeld>(weight[i]);
           CATCHLIGHT_UNROLL
@@ -125,11 +128,10 @@ struct Head {
   }
 
   CATCHLIGHT_INLINE void highest(Vector (&logits_of_query)[kStrip]) const {
-    const Vector zero[kStrip] = {};
     for (int s = 0; s < kStrip; ++s) logits_of_query[s] = broadcast(-3e38f);
     for (int key = 0; key < kTokens; key += kKeys) {
       Vector logits[kKeys][kStrip];
-      logits_of(key, zero, logits);
+      logits_of(key, logits);
       for (int n = 0; n < kKeys; ++n) {
         for (int s = 0; s < kStrip; ++s) logits_of_query[s] = larger(logits_of_query[s], logits[n][s]);
       }

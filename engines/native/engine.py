@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+import weakref
 from typing import Literal
 
 import numpy as np
@@ -23,8 +24,9 @@ class NativeEngine(Engine):
     threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes every core that this process may use.
     instructions: forces an instruction set; "auto" takes the fastest that the processor has. All equal the network in
     single precision to a 100,000th, but two: avx512bf16 rounds factors of products to bfloat16 and stays within 1/255,
-    avx2int16 to 16-bit integers and stays within a quarter of that. For a network whose heads have an odd number of
-    channels they are the same as avx512 and avx2.
+    avx2int16 to 16-bit integers and stays within a quarter of that, for the shipped tiers; a network in which some
+    channels are a hundred times as large as others loses more by it, and wants avx2. For a network whose heads have an
+    odd number of channels they are the same as avx512 and avx2.
     Raises BackendUnavailable where the library is not built or the processor lacks the instructions, ValueError for
     instructions that do not exist, EngineError when memory or threads run out.
     """
@@ -48,7 +50,7 @@ class NativeEngine(Engine):
         weights = np.concatenate([checkpoint.tensors[name].ravel() for name in config.parameter_shapes()])
         depths = (ctypes.c_int32 * len(config.depths))(*config.depths)
         shape = (config.scale, config.frames, config.unshuffle, config.embed_dim, config.heads, config.mlp_ratio)
-        self._engine, self._process = ctypes.c_void_p(), os.getpid()
+        self._engine = ctypes.c_void_p()
         interface.check(
             self._library.catchlight_create(
                 ctypes.byref(interface.Config(*shape, len(depths), depths)),
@@ -59,6 +61,8 @@ class NativeEngine(Engine):
                 ctypes.byref(self._engine),
             )
         )
+        self._destroy = weakref.finalize(self, _destroy, self._library, self._engine, os.getpid())
+        self._destroy.atexit = False  # another thread may be in it
         self.instructions: str = self._library.catchlight_name(self._engine).decode()
         """The instruction set that runs: avx512bf16, avx512, avx2int16, avx2 or portable."""
 
@@ -88,9 +92,13 @@ class NativeEngine(Engine):
     def close(self) -> None:
         """Join the threads and free the memory; in a process forked from the one that opened it there are none."""
         with self._lock:
-            engine, self._engine = self._engine, ctypes.c_void_p()
-            if os.getpid() == self._process:
-                self._library.catchlight_destroy(engine)
+            self._engine = ctypes.c_void_p()
+            self._destroy()
+
+
+def _destroy(library: ctypes.CDLL, engine: ctypes.c_void_p, process: int) -> None:
+    if os.getpid() == process:
+        library.catchlight_destroy(engine)
 
 
 def _cores() -> int:

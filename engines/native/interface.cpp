@@ -1,5 +1,6 @@
 #include "interface.h"
 
+#include <cmath>
 #include <new>
 #include <system_error>
 
@@ -125,7 +126,8 @@ void catchlight_destroy(catchlight_engine* engine) { delete engine; }
 int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height, int32_t width,
                                  const int32_t* windows, int32_t count, int32_t step, double* moved) {
   if (newer == nullptr || older == nullptr || windows == nullptr || moved == nullptr ||
-      !between(height, 1, kMaxFrame) || !between(width, 1, kMaxFrame) || !between(step, 1, kMaxStep)) {
+      !between(height, 1, kMaxFrame) || !between(width, 1, kMaxFrame) || !between(count, 0, kMaxImages) ||
+      !between(step, 1, kMaxStep)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
   return guarded([&]() -> int32_t {
@@ -149,7 +151,7 @@ int32_t catchlight_back_project(const uint8_t* input, int32_t images, int32_t he
                                 int32_t scale, float mistake, float noise, uint8_t* enhanced) {
   if (input == nullptr || enhanced == nullptr || !between(images, 1, kMaxImages) || !between(height, 1, kMaxSide) ||
       !between(width, 1, kMaxSide) || !between(frames, 1, 8) || !(scale == 2 || scale == 4 || scale == 8) ||
-      !(noise > mistake)) {
+      !std::isfinite(mistake) || !std::isfinite(noise) || noise <= mistake) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
   return guarded([&]() -> int32_t {

@@ -1,6 +1,6 @@
 // The plain C interface of the library: everything that Python may call.
 //
-// Every function returns a catchlight_status; none throws, aborts or prints. An engine serves one caller at a time.
+// A function that can fail returns a catchlight_status; none throws, aborts or prints. An engine serves one caller at a time.
 #pragma once
 
 #include <stddef.h>
@@ -25,7 +25,7 @@ typedef enum {
 } catchlight_status;
 
 typedef enum {
-  CATCHLIGHT_AUTO = 0,  // the widest that this processor has
+  CATCHLIGHT_AUTO = 0,  // the fastest that this processor has
   CATCHLIGHT_PORTABLE = 1,
   CATCHLIGHT_AVX2 = 2,
   CATCHLIGHT_AVX512 = 3,
@@ -64,8 +64,8 @@ CATCHLIGHT_EXPORT const char* catchlight_name(const catchlight_engine* engine);
 CATCHLIGHT_EXPORT void catchlight_destroy(catchlight_engine* engine);
 
 // How far what windows show has moved from a newer frame to an older one, both uint8 (height, width, 3); as
-// displacements() in engines/registration.py. windows: (count, 4), x, y, width and height; one may reach outside by no
-// more than its size. step: each is matched at 1 / step of its size, which must be 3 to 128 along each side. moved:
+// displacements() in engines/registration.py. windows: (count, 4), x, y, width and height; outside the frame its edge
+// goes on. step: each is matched at 1 / step of its size, which must be 3 to 128 along each side. moved:
 // (count, 2), x and y in whole pixels about which is looked; receives what to add to a window's x and y.
 CATCHLIGHT_EXPORT int32_t catchlight_displacements(const uint8_t* newer, const uint8_t* older, int32_t height,
                                                    int32_t width, const int32_t* windows, int32_t count, int32_t step,

@@ -41,7 +41,8 @@ def load() -> ctypes.CDLL:
     """The library with its signatures; raises BackendUnavailable where it cannot be used."""
     if not LIBRARY.is_file():
         raise BackendUnavailable(
-            "native: its library was not built; install a C++ compiler, then install this package again"
+            "native: its library was not built; install a C++ compiler (GCC 11, Clang 14 or newer), then install this "
+            "package again"
         )
     try:
         library = ctypes.CDLL(str(LIBRARY))

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "subnormals.h"
+
 namespace catchlight {
 namespace {
 
@@ -62,6 +64,7 @@ void Network::each_window(const Grid& grid, const Call& call, void (*kernel)(con
   pool_.run(
       windows_of(grid),
       [](const void* context, int window, int) {
+        [[maybe_unused]] const SubnormalsAreZero within;
         const Work& work = *static_cast<const Work*>(context);
         work.second(work.first, window);
       },
@@ -80,6 +83,7 @@ void Network::each_window(const Grid& grid, const Call& call, void (*kernel)(con
   pool_.run(
       windows_of(grid),
       [](const void* context, int window, int thread) {
+        [[maybe_unused]] const SubnormalsAreZero within;
         const Work& work = *static_cast<const Work*>(context);
         work.kernel(work.call, window, work.scratch + thread * work.scratch_size);
       },

@@ -1,15 +1,16 @@
 #include "pool.h"
 
+#include <unistd.h>
+
 #if defined(__linux__)
 #include <pthread.h>
-#include <unistd.h>
 #endif
 
 namespace catchlight {
 namespace {
 
-// About 50 microseconds: as long as a window takes, which is what threads wait for each other, and too short for others
-// to notice.
+// Some 50 microseconds on AMD's processors and 120 on Intel's, whose pauses are longer: about as long as a window takes,
+// which is what threads wait for each other, and too short for others to notice.
 constexpr int kSpins = 3000;
 
 void relax() {
@@ -40,9 +41,8 @@ void Signal::wait(uint32_t seen) {
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Pool::Pool(int threads) : threads_(threads), ranges_(new Range[threads]) {
+Pool::Pool(int threads) : threads_(threads), ranges_(new Range[threads]), process_(getpid()) {
 #if defined(__linux__)
-  process_ = getpid();
   CPU_ZERO(&cores_);
   sched_getaffinity(0, sizeof cores_, &cores_);  // left empty where it fails, and an empty set is refused below
 #endif
@@ -94,7 +94,7 @@ void Pool::work(int thread) {
 void Pool::keep_apart() {
 #if defined(__linux__)
   const int here = sched_getcpu();
-  if (here == callers_core_ || getpid() != process_) return;
+  if (here == callers_core_) return;
   callers_core_ = here;
   cpu_set_t others = cores_;
   if (here >= 0 && CPU_COUNT(&others) > 1) CPU_CLR(here, &others);
@@ -118,7 +118,8 @@ void Pool::run(int items, Task task, const void* context) {
     const uint64_t count = static_cast<uint64_t>(end - ranges_[i].first);
     ranges_[i].ticket.store(static_cast<uint64_t>(pass_) << 32 | count, std::memory_order_release);
   }
-  if (threads_ > 1) {
+  // In a forked process nobody must be woken: those that slept at the fork are still counted, and are no more.
+  if (threads_ > 1 && getpid() == process_) {
     keep_apart();
     started_.raise();
   }

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include <sys/types.h>
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -69,10 +71,10 @@ class Pool {
   const void* context_ = nullptr;
   int items_ = 0;
   uint32_t pass_ = 0;
+  const pid_t process_;  // that has the workers: a forked one has none
 #if defined(__linux__)
   cpu_set_t cores_;        // that the pool was made with
   int callers_core_ = -1;  // where workers do not run
-  pid_t process_;          // that has them: a forked one has none
 #endif
   alignas(64) std::atomic<int> done_{0};
   std::atomic<bool> stopping_{false};

@@ -93,7 +93,7 @@ CATCHLIGHT_INLINE Vector held(float value) {
 template <int kHeld>
 CATCHLIGHT_INLINE Vector broadcast_factors(const float* from) {
 #if defined(__AVX512BF16__)
-  return (Vector)_mm512_set1_epi32((int32_t)load_as<uint32_t>(from));
+  if constexpr (kHeld == 2) return (Vector)_mm512_set1_epi32((int32_t)load_as<uint32_t>(from));
 #elif defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) return (Vector)_mm256_set1_epi32(load_as<int32_t>(from));
 #endif
@@ -135,7 +135,7 @@ CATCHLIGHT_INLINE void store_tokens(float* to, const Vector (&strip)[kStrip]) {
 template <int kHeld>
 CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
 #if defined(__AVX512BF16__)
-  return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+  if constexpr (kHeld == 2) return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #elif defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) {
     // GCC 12 would compute all products of a tile first, and sums would not stay in their registers.

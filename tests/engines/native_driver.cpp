@@ -102,7 +102,7 @@ void follow() {
   const int count = static_cast<int>(windows.size()) / 4;
   for (int step : {1, 2, 7}) {
     std::vector<double> moved(2 * count, 0.0);
-    const int few = step == 1 ? count : step == 2 ? count - 1 : 0;  // the last is too small for steps
+    const int few = step == 1 ? count : count - 1;  // the last is too small for steps
     CHECK(catchlight_displacements(newer.data(), older.data(), height, width, windows.data(), few, step,
                                    moved.data()) == CATCHLIGHT_OK);
     if (step == 1) CHECK(std::fabs(moved[0] - 2) < 0.1 && std::fabs(moved[1]) < 0.1);

@@ -41,7 +41,18 @@ def test_a_displacement_is_found_to_a_part_of_a_pixel(x, y, noise):
 
 
 @pytest.mark.skipif(not native.available(), reason="the native library is not built")
-@pytest.mark.parametrize("window", [WINDOW, (-20, 150, 96, 64), (200, -9, 70, 50), (3, 5, 192, 128), (9, 9, 224, 160)])
+@pytest.mark.parametrize(
+    "window",
+    [
+        WINDOW,
+        (-20, 150, 96, 64),
+        (200, -9, 70, 50),
+        (3, 5, 192, 128),
+        (9, 9, 224, 160),
+        (7, 9, 97, 71),
+        (5, 4, 191, 131),
+    ],
+)
 @pytest.mark.parametrize(("x", "y"), [(0.4, -1.3), (-12, 30), (0, 0)])
 def test_the_native_library_finds_the_same(window, x, y):
     older, newer = photographed(texture(), 5, 1), photographed(moved(texture(), x, y), 5, 2)
@@ -73,6 +84,23 @@ def test_the_order_of_an_array_in_memory_is_no_matter():
     found = displacements(newer, older, windows, np.asfortranarray(expected))
 
     assert found == pytest.approx(displacements(newer, older, windows, expected))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 97), (400, 8)])
+def test_a_window_too_narrow_for_blocks_is_where_it_is_expected(size):
+    older, newer = photographed(texture(), 5, 1), photographed(moved(texture(), 3, 0), 5, 2)
+
+    found = displacements(newer, older, [(40, 40, *size)] * 2, np.array([[-3, 0], [0, 1]]))
+
+    assert found.dtype == np.float64
+    assert found.tolist() == [[-3, 0], [0, 1]]
+
+
+def test_no_window_has_not_moved():
+    assert displacements(photographed(texture()), photographed(texture()), [], np.zeros((0, 2), np.int64)).shape == (
+        0,
+        2,
+    )
 
 
 def test_what_shows_nothing_has_not_moved():

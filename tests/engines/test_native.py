@@ -148,10 +148,10 @@ def test_any_shape_equals_eager(network, instructions, noise, name, images, heig
         check(engine, batch, eager(model, batch))
 
 
-@pytest.mark.parametrize("factor", [30, 300])
+@pytest.mark.parametrize("factor", [30, 300, 30_000, 1_000_000])
 def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, noise, factor):
     checkpoint, _ = network("D16")
-    sharp = {k: v * factor if "qkv.weight" in k else v for k, v in checkpoint.tensors.items()}
+    sharp = {k: v * np.float32(factor) if "qkv.weight" in k else v for k, v in checkpoint.tensors.items()}
     checkpoint = replace(checkpoint, tensors=sharp)
     batch = noise(1, 16, 24, 3)
     model = SwinIR.from_checkpoint(checkpoint).double()
@@ -164,7 +164,7 @@ def test_sharp_attention_neither_overflows_nor_vanishes(network, instructions, n
             engine._enhance(batch, exact)
 
         # A logit of a hundred thousand has float32 steps of 0.01, so single values may differ; most must not. In
-        # bfloat16 its steps are 500, of integers 10.
+        # bfloat16 its steps are 500, of integers 10. Of a thousand millions they are 64.
         median = np.median(np.abs(exact - expected)) / np.abs(expected).max()
         assert np.isfinite(exact).all()
         assert median < (0.02 if each in ROUNDED else 1e-3)
@@ -289,6 +289,41 @@ assert (engine(batch) == expected).all()
 engine.close()
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_forked_while_workers_fall_asleep_waits_for_nobody(random_checkpoint, instructions):
+    program = f"""
+import os, random, signal, time
+import numpy
+from engines import load_engine
+engine = load_engine("native", {str(random_checkpoint())!r}, threads=4)
+batch = numpy.zeros((1, 8, 8, 3), numpy.uint8)
+for _ in range(200):
+    engine(batch)
+    end = time.perf_counter() + random.uniform(0, 120e-6)
+    while time.perf_counter() < end:
+        pass
+    if (child := os.fork()) == 0:
+        signal.alarm(5)
+        for _ in range(3):
+            engine(batch)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not CORES, reason="no Linux")
+def test_an_engine_that_is_dropped_ends_its_threads(network, instructions, noise):
+    checkpoint, _ = network("D16")
+    engine = NativeEngine(checkpoint, threads=3)
+    engine(noise(1, 16, 16, 3))
+    assert len(running(workers=2)) == 2
+
+    del engine
+
+    assert worker_threads() == []
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="one core, or no Linux")

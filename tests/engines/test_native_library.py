@@ -18,7 +18,7 @@ from engines.native.interface import load
 ROOT = Path(engines.__file__).parents[1]
 SOURCES = ROOT / "engines" / "native"
 BAD_ARGUMENT = 1
-AVX2 = ["-mavx2", "-mfma"]
+AVX2 = ["-mavx2", "-mfma", "-mno-avx512f"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
 COMPILE = ["g++", "-std=c++17", "-O0", "-w", "-fno-exceptions", "-c"]
 
@@ -199,14 +199,18 @@ def run_without_library(tmp_path: Path, content: bytes | None) -> str:
 
 
 def test_a_missing_library_says_what_to_do(tmp_path):
-    assert "was not built; install a C++ compiler" in run_without_library(tmp_path, None)
+    assert "was not built; install a C++ compiler (GCC 11, Clang 14 or newer)" in run_without_library(tmp_path, None)
 
 
 def test_a_damaged_library_says_what_to_do(tmp_path):
     assert "cannot be loaded" in run_without_library(tmp_path, b"not a library")
 
 
-def test_installation_succeeds_without_a_compiler(tmp_path):
+def test_installation_succeeds_without_a_compiler_and_leaves_no_older_library(tmp_path):
+    old = tmp_path / "engines" / "native" / "library.so"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of an older version")
+
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-lib", tmp_path, "--build-temp", tmp_path],
         cwd=ROOT, env=os.environ | {"CC": "false", "CXX": "false"}, capture_output=True, text=True, timeout=60,
@@ -215,6 +219,19 @@ def test_installation_succeeds_without_a_compiler(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("flags", [AVX2, [*AVX512, "-mno-avx512bf16"]], ids=["avx2", "avx512"])
+def test_a_unit_has_no_wider_instructions_than_its_own_whatever_cflags_ask_for(flags):
+    wider = ["g++", "-march=sapphirerapids", *flags, "-dM", "-E", "-x", "c++", os.devnull]
+
+    macros = subprocess.run(wider, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    assert "__AVX2__" in macros
+    assert ("__AVX512F__" in macros) == ("-mavx512f" in flags)
+    assert "__AVX512BF16__" not in macros
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
