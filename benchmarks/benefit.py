@@ -16,21 +16,23 @@ Gaze networks: https://docs.openvino.ai (Open Model Zoo), Apache-2.0.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from json import dumps
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from document import Document
+from errors import in_one_line
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from engines import DEFAULT_TIER, load_checkpoint, load_engine, shipped_tiers
 from realtime.report import machine, versions
+from train import checks
 from train.benefit.blink import blinks
 from train.benefit.bootstrap import median_difference
 from train.benefit.calibration import track
@@ -46,11 +48,12 @@ from train.benefit.study import SIZES_PX, Consumer, Study, conduct
 from train.benefit.summary import BASELINES, rows
 from train.conditions import CONDITIONS
 
+CLIP_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".gif")
 CLIPS_PX = (45, 80)
 """Recordings are made small to these pixels between the eyes, which removes noise; smaller ones stay as they are."""
 STEADY_PX = 45
 """Pixels between the eyes of faces that stand still or look about; too small ones are left out."""
-QUICK_FACES = 8
+QUICK_FACES = 5
 SCALE = 2
 """Of the truth, and of the tiers that are measured."""
 LISTS = {
@@ -100,50 +103,83 @@ class BenefitConfig:
     half: Half | None = None
     """Only this half of the faces, as the gate's option; none: all."""
     limit: int | None = None
-    """This many faces, evenly over the manifest; none: all, or 8 with --quick."""
+    """This many faces, evenly over the manifest; none: all, or 5 with --quick."""
     seed: int = 0
     json: Path | None = None
     """Write the document here."""
     plots: Path | None = None
     """Write plots (PNG) into this folder."""
 
+    def __post_init__(self) -> None:
+        if not self.sizes_px or min(self.sizes_px) < 1:
+            raise ValueError(f"sizes_px: expected at least one, from 1 on, got {self.sizes_px}")
+        if not self.engines:
+            raise ValueError("engines: expected at least one, got none")
+        if self.limit is not None:
+            checks.at_least(self, 1, "limit")
+        checks.at_least(self, 0, "seed")
+        if self.clips and not self.gaze_model:
+            raise ValueError("clips: expected --gaze-model with it: recordings are measured by the gaze")
+
 
 def main(config: BenefitConfig) -> dict[str, Any]:
-    """Measure, print tables for people, write the document."""
+    """Measure, print tables for people, then the document as one line."""
     began = time.monotonic()
     console = Console(width=150, highlight=False)
-    with ExitStack() as stack:
+    if config.plots:
+        config.plots.mkdir(parents=True, exist_ok=True)
+    with Document(config.json, settings(config)) as document, ExitStack() as stack:
+        gaze = GazeNetwork(config.gaze_model) if config.gaze_model else None
+        clips = recordings_in(config.clips) if config.clips else []
+        methods, tiers = open_methods(config, stack)
         mesh = stack.enter_context(face_mesh())
         faces = load_faces(config.faces, mesh, config.limit or (QUICK_FACES if config.quick else None), config.half)
-        gaze = GazeNetwork(config.gaze_model) if config.gaze_model else None
-        methods, tiers = open_methods(config, stack)
-        study = measure(faces, methods, gaze, mesh, config)
-        document = {
-            "config": {n: value.name if isinstance(value, Path) else str(value) for n, value in asdict(config).items()},
-            "default_tier": DEFAULT_TIER,
-            "tiers": tiers,
-            "faces": study.faces,
-            "conditions": {name: asdict(condition) for name, condition in CONDITIONS.items()},
-            "machine": machine(),
-            "versions": versions(),
-            **tabulated(study),
-            **({"jumps": [], "blinks": []} if config.quick else followed(methods)),
-            "clips": recordings(config.clips, methods, gaze, mesh) if config.clips and gaze else [],
-        }
-    document["seconds"] = round(time.monotonic() - began, 1)
-    show(document, console)
-    if config.json:
-        config.json.write_text(dumps(document, indent=1) + "\n")
-    if config.plots:
-        from benefit_plots import draw
+        check_sizes(faces, config.sizes_px)
+        document |= {"tiers": tiers, "faces": [face.name for face in faces], "jumps": [], "blinks": [], "clips": []}
+        for study in measured(faces, methods, gaze, mesh, config):
+            document.extend(**tabulated(study))
+        if not config.quick:
+            document.add(**followed(methods))
+        if gaze:
+            for clip in clips:
+                document.extend(clips=recorded(clip, methods, gaze, mesh))
+        show(document, console)
+        if config.plots:
+            from benefit_plots import draw
 
-        for path in draw(document, config.plots):
-            console.print(f"wrote {path}")
+            for path in draw(document, config.plots):
+                console.print(f"wrote {path}")
+        document.add(seconds=round(time.monotonic() - began, 1))
     return document
 
 
+def settings(config: BenefitConfig) -> dict[str, Any]:
+    """What the document says of how it was measured; folders and files by their last names."""
+    told = {name: value.name if isinstance(value, Path) else str(value) for name, value in asdict(config).items()}
+    return {
+        "config": told | {"tiers": str(tuple(Path(tier).name for tier in config.tiers))},
+        "default_tier": DEFAULT_TIER,
+        "conditions": {name: asdict(condition) for name, condition in CONDITIONS.items()},
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def check_sizes(faces: Sequence[LabelledFace], sizes_px: Sequence[int]) -> None:
+    """Raises ValueError when no face is large enough for any of the sizes."""
+    most = max(face.interocular_px for face in faces)
+    if most < SCALE * min(sizes_px):
+        raise ValueError(
+            f"sizes_px: expected one of at most {most / SCALE:.0f}, half of what is between the largest face's eyes, "
+            f"got {' '.join(map(str, sizes_px))}; give smaller sizes or larger faces"
+        )
+
+
 def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method], dict[str, Any]]:
-    """The methods, ours last, and what there is to know of our tiers. The default tier is called "default"."""
+    """The methods, ours last, and what there is to know of our tiers. The default tier is called "default".
+
+    Raises ValueError for a tier of another scale, and for two methods of one name.
+    """
     methods = plain_methods() + (peer_methods(config.peers) if config.peers else [])
     known: dict[str, Any] = {}
     shipped = [tier for tier in shipped_tiers() if tier == DEFAULT_TIER or not config.quick]
@@ -155,8 +191,10 @@ def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method],
                 raise ValueError(
                     f"{tier}: expected a tier of scale {SCALE}, got {engine.scale}; give others to --tiers"
                 )
-            label = "default" if tier in (DEFAULT_TIER, "default") else Path(tier).stem
+            label = "default" if tier in (DEFAULT_TIER, "default") else engine.tier
             label += "" if name == config.engines[0] else f"@{engine.name}"
+            if label in {method.name for method in methods}:
+                raise ValueError(f"tiers, engines: expected a name of its own for each, got two of {label}; rename one")
             methods.append(engine_method(engine, label))
             known[label] = {
                 "tier": engine.tier,
@@ -169,41 +207,46 @@ def open_methods(config: BenefitConfig, stack: ExitStack) -> tuple[list[Method],
     return methods, known
 
 
-def measure(
+def measured(
     faces: Sequence[LabelledFace],
     methods: Sequence[Method],
     gaze: GazeNetwork | None,
     mesh: Mesh,
     config: BenefitConfig,
-) -> Study:
-    """Ask all consumers. With --quick, MediaPipe is asked at one size in one condition only, faces do move, and nobody
-    looks about.
+) -> Iterator[Study]:
+    """Ask all consumers; a study for each size, and each other part. With --quick, MediaPipe is asked at one size in
+    one condition only, faces do move, and nobody looks about.
     """
     trackers: list[Consumer] = [*([gaze] if gaze else []), GradientPupils()]
     consumers, mesh_pupils = [*trackers, Irises()], MeshPupils(mesh)
     everywhere = consumers if config.quick else [*consumers, mesh_pupils]
-    study = conduct(
-        faces,
-        methods,
-        everywhere,
-        sizes_px=config.sizes_px,
-        still=not config.quick,
-        seed=config.seed,
-        progress=progress,
-    )
+    for size in dict.fromkeys(config.sizes_px):
+        yield conduct(
+            faces,
+            methods,
+            everywhere,
+            sizes_px=[size],
+            still=not config.quick,
+            seed=config.seed,
+            progress=progress,
+        )
     if config.quick:
         once = conduct(
             faces, methods, [mesh_pupils], sizes_px=[45], conditions=["webcam"], still=False, seed=config.seed
         )
-        study.values.update(once.values)
+        mesh_values = {key: found for key, found in once.values.items() if key.quantity.startswith(mesh_pupils.name)}
+        yield replace(once, values=mesh_values)
     large = [face for face in faces if face.interocular_px >= SCALE * STEADY_PX]
     if not config.quick:
         progress("eyes that look about")
-        track(study, large[:: max(1, len(large) // 16)], methods, trackers, interocular_px=STEADY_PX, seed=config.seed)
+        looks = Study(faces=[face.name for face in faces])
+        track(looks, large[:: max(1, len(large) // 16)], methods, trackers, interocular_px=STEADY_PX, seed=config.seed)
+        yield looks
     count, some = (20, large[:2]) if config.quick else (100, large[:: max(1, len(large) // 8)])
     progress(f"{count} frames of {len(some)} still faces")
-    stand_still(study, some, methods, consumers, count=count, interocular_px=STEADY_PX, seed=config.seed)
-    return study
+    steady = Study(faces=[face.name for face in faces])
+    stand_still(steady, some, methods, consumers, count=count, interocular_px=STEADY_PX, seed=config.seed)
+    yield steady
 
 
 def tabulated(study: Study) -> dict[str, Any]:
@@ -230,17 +273,23 @@ def followed(methods: Sequence[Method]) -> dict[str, list[dict[str, Any]]]:
     return {"jumps": jumps, "blinks": lids}
 
 
-def recordings(folder: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh: Mesh) -> list[dict[str, Any]]:
-    """Median changes between consecutive frames of real recordings, and their differences from the baselines'."""
-    found = []
-    for clip in sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".mkv", ".avi", ".mov", ".gif")):
-        own = own_size(clip, mesh)
-        for size in sorted({min(size, own) for size in CLIPS_PX}):
-            progress(f"recording {clip.name}, {size:.0f} px")
-            scenes = recorded_scenes(clip, size / own, mesh, max(method.frames for method in methods))
-            taken = {method.name: steps(scenes, method, gaze) for method in methods}
-            about = {"clip": clip.name, "frames": len(scenes), "interocular_px": round(size, 1)}
-            found += [about | {"method": name} | compared(taken, name) for name in taken]
+def recordings_in(folder: Path) -> list[Path]:
+    """The recordings in a folder, by name; raises ValueError when there is none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in CLIP_SUFFIXES)
+    if not found:
+        raise ValueError(f"clips: expected recordings ({', '.join(CLIP_SUFFIXES)}) in {folder}, found none")
+    return found
+
+
+def recorded(clip: Path, methods: Sequence[Method], gaze: GazeNetwork, mesh: Mesh) -> list[dict[str, Any]]:
+    """Median changes between consecutive frames of a real recording, and their differences from the baselines'."""
+    found, own = [], own_size(clip, mesh)
+    for size in sorted({min(size, own) for size in CLIPS_PX}):
+        progress(f"recording {clip.name}, {size:.0f} px")
+        scenes = recorded_scenes(clip, size / own, mesh, max(method.frames for method in methods))
+        taken = {method.name: steps(scenes, method, gaze) for method in methods}
+        about = {"clip": clip.name, "frames": len(scenes), "interocular_px": round(size, 1)}
+        found += [about | {"method": name} | compared(taken, name) for name in taken]
     return found
 
 
@@ -298,4 +347,5 @@ def progress(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(BenefitConfig))
+    with in_one_line():
+        main(tyro.cli(BenefitConfig))

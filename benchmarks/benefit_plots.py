@@ -16,8 +16,7 @@ CONDITIONS = ("clean", "webcam", "dark")
 
 
 def draw(document: dict[str, Any], folder: Path) -> list[Path]:
-    """Write gaze_drift.png and, where there are several, gaze_drift_all.png; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write gaze_drift.png and, where there are several, gaze_drift_all.png, into a folder; returns their paths."""
     rows = document["gaze_drift_deg"]
     present = list(dict.fromkeys(row["method"] for row in rows))
     if not present:

@@ -9,24 +9,43 @@ correlation of successive differences of -0.5.
 
 Recordings that were compressed again show less noise than the camera gave: take every figure as a lower bound.
 
+The last line is one JSON document: {"clips": [{"clip", "frames", "std_bgr", ...}]}.
+
 usage: python benchmarks/camera_noise.py CLIP... [--json FILE]
 """
 
 import itertools
-import sys
 from dataclasses import asdict, dataclass
-from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import cv2
 import numpy as np
 import tyro
+from document import Document
+from errors import in_one_line
 from numpy.typing import NDArray
 
 BLOCK = 16
 FLAT = 2.0
 BRIGHTNESS = (0, 40, 80, 120, 160, 200, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraNoiseConfig:
+    """Measure the noise of recordings."""
+
+    clips: tyro.conf.Positional[tuple[Path, ...]]
+    """Recordings of a camera that stands still."""
+    json: Path | None = None
+    """Write the JSON document here too."""
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise ValueError("clips: expected at least one recording, got none; name them")
+        for clip in self.clips:
+            if not clip.is_file():
+                raise ValueError(f"clips: expected a recording, got {clip}, which is not there; give another path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +83,8 @@ def blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
 def measure(clip: Path, limit: int = 300) -> CameraNoise:
     """Noise of the first frames of a clip; raises ValueError when it cannot be read or nothing in it stands still."""
     capture = cv2.VideoCapture(str(clip))
+    if not capture.isOpened():
+        raise ValueError(f"{clip}: expected a recording, cannot be read; give another path")
     pairs, steps, singles, copied, total = [], [], [], 0, 0
     last, last_step, count = None, None, 0
     while count < limit:
@@ -144,18 +165,21 @@ def single_frame_std(y: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(detail)) / 0.6745)
 
 
-def main(clips: Annotated[tuple[Path, ...], tyro.conf.Positional], json: Path | None = None) -> None:
-    """Print the noise of each clip, and write it as JSON."""
-    found = [measure(clip) for clip in clips]
-    for noise in found:
-        print(
-            f"{noise.clip}: {noise.frames} frames, {noise.still_blocks} still blocks, copied {noise.copied_share:.0%}"
-        )
-        for name, value in list(asdict(noise).items())[4:]:
-            print(f"  {name:26} {value}")
-    if json:
-        json.write_text(dumps([asdict(noise) for noise in found], indent=1) + "\n")
+def main(config: CameraNoiseConfig) -> dict[str, Any]:
+    """Print the noise of each clip, then the document as one line."""
+    with Document(config.json, {"clips": []}) as document:
+        for clip in config.clips:
+            noise = measure(clip)
+            document.extend(clips=[asdict(noise)])
+            print(
+                f"{noise.clip}: {noise.frames} frames, {noise.still_blocks} still blocks, "
+                f"copied {noise.copied_share:.0%}"
+            )
+            for name, value in list(asdict(noise).items())[4:]:
+                print(f"  {name:26} {value}")
+    return document
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main))
+    with in_one_line():
+        main(tyro.cli(CameraNoiseConfig, description=__doc__))

@@ -12,14 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tyro
+from document import check_place
+from errors import in_one_line
 from numpy.typing import NDArray
 
 from engines import load_engine
+from engines.files import write_whole
 from realtime.camera import open_camera
 from realtime.config import CameraConfig, CropConfig
 from realtime.crops import Cropper
 from realtime.landmarks import FaceMesh
 from realtime.pipeline import enhance
+from train import checks
 
 SIDE_PX = 200
 """Height of an eye on the sheet."""
@@ -38,9 +42,15 @@ class Sheet:
     every: int = 40
     """Frames from one row to the next."""
 
+    def __post_init__(self) -> None:
+        checks.at_least(self, 1, "rows", "every")
+
 
 def main(sheet: Sheet) -> None:
-    """Write the sheet."""
+    """Write the sheet. Raises ValueError: no face, or a path at which no such picture can be written."""
+    if not cv2.haveImageWriter(str(sheet.out)):
+        raise ValueError(f"{sheet.out}: expected a name that ends as a picture's does, such as .png")
+    check_place(sheet.out)
     camera = CameraConfig(source=sheet.source, as_fast_as_possible=True)
     rows = []
     with open_camera(camera) as frames, FaceMesh() as face_mesh, load_engine(sheet.engine, sheet.tier) as engine:
@@ -54,10 +64,10 @@ def main(sheet: Sheet) -> None:
                 bicubic = np.stack([cv2.resize(eye, size, interpolation=cv2.INTER_CUBIC) for eye in raw])
                 rows.append(np.hstack([tile(eyes) for eyes in (raw, bicubic, enhanced.patches)]))
     if not rows:
-        raise SystemExit(f"{sheet.source}: expected a face within {sheet.every * sheet.rows} frames, found none")
+        raise ValueError(f"{sheet.source}: expected a face within {sheet.every * sheet.rows} frames, found none")
     width = max(row.shape[1] for row in rows)
     picture = np.vstack([cv2.copyMakeBorder(row, 2, 2, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows])
-    cv2.imwrite(str(sheet.out), picture)
+    write_whole(sheet.out, cv2.imencode(sheet.out.suffix, picture)[1].tobytes())
     print(f"{sheet.out}: {len(rows)} frames of {sheet.source}; raw, bicubic, {engine.tier} by {engine.name}")
 
 
@@ -69,4 +79,5 @@ def tile(eyes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Sheet, description=__doc__))
+    with in_one_line():
+        main(tyro.cli(Sheet, description=__doc__))

@@ -8,13 +8,13 @@ What is measured, and why:
 - scaling: the engine's time against patch area, batch and threads; it should be linear.
 - peers: what one would use instead.
 - pipeline: the daemon in a process of its own streaming the synthetic webcam, and a subscriber; latency from the
-  capture stamp to the send and to the subscriber.
+  capture stamp to the send and to the subscriber. Every case once, then every case again; a row is of both rounds.
 
 The last line is one JSON document: {"default_tier", "engines", "scaling", "peers", "pipeline", ...}.
 """
 
-import json
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,15 @@ from typing import Any
 
 import numpy as np
 import tyro
+from document import Document
+from errors import in_one_line
 from numpy.typing import NDArray
 from peak import cores, peak_gflops
 from peers import peers
 from rich.console import Console
 from rich.table import Table
-from timing import Contender, race
-from whole import run_daemon
+from timing import CALLS_FOR_P95, MIN_CALLS, SETTLE_S, Contender, race
+from whole import in_rounds, run_daemon
 
 from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines import shipped_tiers as shipped
@@ -41,6 +43,12 @@ BOTH_EYES = (2, 48, 64)
 SHAPES = ((2, 32, 48), (2, 48, 64), (2, 64, 96), (2, 96, 128), (1, 48, 64), (4, 48, 64), (8, 48, 64), (1, 128, 128))
 SIZES = ((640, 480), (1280, 720))
 FACE = ("--face", "--face-ladder", "128", "128")
+THREADS = 0
+"""Each engine's own choice."""
+SCALING_SETTLE_S = 0.003
+"""There is one engine: nobody else spins."""
+ROUNDS, ROUND_S, QUICK_S = 2, 10, 4
+"""Of the pipeline: every case once in each round, so that an hour's drift is seen; --quick has one."""
 SWINIR_S = SwinIRConfig()
 
 
@@ -63,47 +71,66 @@ class FpsConfig:
 def main(config: FpsConfig) -> dict[str, Any]:
     """Measure, print tables for people, then the document as one line."""
     console = Console(width=140, highlight=False)
-    tiers = list(config.tiers or shipped())
-    if not tiers:
-        raise SystemExit("no tiers are shipped; name a checkpoint with --tiers PATH")
-    default = DEFAULT_TIER if DEFAULT_TIER in tiers else tiers[0]
+    tiers = by_name(config.tiers or shipped())
+    default = DEFAULT_TIER if DEFAULT_TIER in tiers else next(iter(tiers))
     if config.quick:
-        tiers = [default]
-    peak, how = peak_gflops(cores())
-    console.print(f"{machine()['cpu']}, {cores()} cores, peak {peak:.0f} GFLOP/s ({how})")
-    document: dict[str, Any] = {
-        "default_tier": Path(default).stem,
-        "peak_gflops": round(peak, 1),
-        "peak_measured_by": how,
+        tiers = {default: tiers[default]}
+    beside = peers(config.peers, pixels(BOTH_EYES, 1))
+    facts = {
+        "default_tier": default,
         "passed_over": {},
-        "config": {"quick": config.quick, "engines_only": config.engines_only, "tiers": tiers},
+        "config": {
+            "quick": config.quick,
+            "engines_only": config.engines_only,
+            "tiers": list(tiers),
+            "peers": config.peers and config.peers.name,
+        },
+        "settle_s": SETTLE_S,
+        "scaling_settle_s": SCALING_SETTLE_S,
+        "threads": THREADS,
         "machine": machine(),
         "versions": versions(),
     }
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        random_s = random_checkpoint(Path(folder, "S"), SWINIR_S)
-        contenders = open_contenders([*tiers, str(random_s)], document["passed_over"], stack, quick=config.quick)
-        beside = peers(config.peers, pixels(BOTH_EYES, 1))
-        rows = race(contenders + beside, 8 if config.quick else 90)
-    document["engines"] = [with_share(row, peak) for row in rows[: len(contenders)]]
-    document["peers"] = rows[len(contenders) :]
-    show_engines(document, console)
-    document["scaling"] = scaling(default, 3 if config.quick else 20)
-    show_scaling(document["scaling"], console)
-    document["pipeline"] = []
-    if not config.engines_only:
-        seconds = 4 if config.quick else 20
-        for size in SIZES:
-            for tier in tiers:
-                document["pipeline"].append(run_daemon("auto", tier, size, seconds))
-        for tier in tiers:
-            document["pipeline"].append(run_daemon("auto", tier, SIZES[0], seconds, *FACE))
-        show_pipeline(document["pipeline"], console)
-    text = json.dumps(document)
-    if config.json is not None:
-        config.json.write_text(text + "\n")
-    print(text)
+    with Document(config.json, facts) as document:
+        peak, how = peak_gflops(cores())
+        console.print(f"{machine()['cpu']}, {cores()} cores, peak {peak:.0f} GFLOP/s ({how})")
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            random_s = random_checkpoint(Path(folder, "S"), SWINIR_S)
+            contenders = open_contenders(
+                [*tiers.values(), str(random_s)], document["passed_over"], stack, quick=config.quick
+            )
+            rows = race(contenders + beside, 8 if config.quick else 90)
+        document.add(
+            peak_gflops=round(peak, 1),
+            peak_measured_by=how,
+            engines=[with_share(row, peak) for row in rows[: len(contenders)]],
+            peers=rows[len(contenders) :],
+        )
+        show_engines(document, console)
+        document.add(scaling=scaling(tiers[default], quick=config.quick), pipeline=[])
+        show_scaling(document["scaling"], console)
+        if not config.engines_only:
+            for rows in pipeline(list(tiers.values()), quick=config.quick):
+                document.add(pipeline=rows)
+            show_pipeline(document["pipeline"], console)
     return document
+
+
+def by_name(tiers: Sequence[str]) -> dict[str, str]:
+    """The tiers, or checkpoints' paths, by the names that rows have for them.
+
+    Raises CheckpointError for one that cannot be used, and ValueError for none, or two of one name.
+    """
+    found: dict[str, str] = {}
+    for tier in tiers:
+        path = DEFAULT_TIER if tier == "default" else tier
+        name = load_checkpoint(path).name
+        if name in found:
+            raise ValueError(f"tiers: expected a name of its own for each, got {found[name]} and {path}; rename one")
+        found[name] = path
+    if not found:
+        raise ValueError("tiers: expected at least one, and none is shipped; name a checkpoint with --tiers PATH")
+    return found
 
 
 def open_contenders(tiers: list[str], passed_over: dict[str, str], stack: ExitStack, *, quick: bool) -> list[Contender]:
@@ -113,27 +140,31 @@ def open_contenders(tiers: list[str], passed_over: dict[str, str], stack: ExitSt
         weights = load_checkpoint(tier)
         is_random = weights.record.get("random", False)
         for name in ENGINES:
-            if name in passed_over or (quick and is_random and name not in ("native", "openvino")):
+            usual = name in ("native", "openvino")
+            if name in passed_over or (quick and is_random and not usual):
                 continue
+            least = MIN_CALLS if quick and (is_random or not usual) else CALLS_FOR_P95
             try:
-                engine = stack.enter_context(load_engine(name, tier))
-                found.append(contender(engine, BOTH_EYES, weights.config, random=is_random))
+                engine = stack.enter_context(load_engine(name, tier, threads=THREADS))
+                found.append(contender(engine, BOTH_EYES, weights.config, least, random=is_random))
             except EngineError as err:
                 passed_over[name] = str(err)
     bicubic = stack.enter_context(load_engine("bicubic"))
-    return [*found, contender(bicubic, BOTH_EYES, None, random=False)]
+    return [*found, contender(bicubic, BOTH_EYES, None, CALLS_FOR_P95, random=False)]
 
 
-def contender(engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig | None, **facts: object) -> Contender:
+def contender(
+    engine: Engine, shape: tuple[int, int, int], config: SwinIRConfig | None, least_calls: int, **facts: object
+) -> Contender:
     batch = pixels(shape, engine.frames)
     if isinstance(engine, CompiledEngine):
         engine.build_now(shape)
         engine(batch)  # or its name is that of the engine that served before
     work = {} if config is None else {"gflop": round(gflop(config, shape), 4), "parameters": parameters(config)}
-    names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape))}
+    names = {"engine": engine.name, "tier": engine.tier, "shape": "x".join(map(str, shape)), "sha256": engine.sha256}
     if isinstance(engine, NativeEngine):
         names["instructions"] = engine.instructions
-    return Contender(call=lambda: engine(batch), facts={**names, **facts, **work})
+    return Contender(call=lambda: engine(batch), facts={**names, **facts, **work}, least_calls=least_calls)
 
 
 def pixels(shape: tuple[int, int, int], frames: int) -> NDArray[np.uint8]:
@@ -174,37 +205,49 @@ def random_checkpoint(path: Path, config: SwinIRConfig) -> Path:
     return save_checkpoint(path, config, tensors, {"random": True})
 
 
-def scaling(tier: str, seconds: float) -> list[dict[str, Any]]:
+def scaling(tier: str, *, quick: bool) -> list[dict[str, Any]]:
     """The engine that "auto" takes, on shapes of growing area and batch, with one thread and with all."""
-    config = load_checkpoint(tier).config
+    config, least = load_checkpoint(tier).config, MIN_CALLS if quick else CALLS_FOR_P95
     with ExitStack() as stack:
         contenders = []
         for threads in sorted({1, cores()}):
             engine = stack.enter_context(load_engine("auto", tier, threads=threads))
-            contenders += [contender(engine, shape, config, threads=threads) for shape in SHAPES]
-        return race(contenders, seconds, settle_s=0.003)  # one engine: nobody else spins
+            contenders += [contender(engine, shape, config, least, threads=threads) for shape in SHAPES]
+        return race(contenders, 3 if quick else 20, settle_s=SCALING_SETTLE_S)
+
+
+def pipeline(tiers: Sequence[str], *, quick: bool) -> Iterator[list[dict[str, Any]]]:
+    """The whole daemon with every tier at every size, and with the face; after each run, the rows so far."""
+    plain: tuple[str, ...] = ()
+    cases = [(tier, size, plain) for size in SIZES for tier in tiers] + [(tier, SIZES[0], FACE) for tier in tiers]
+    rounds, seconds = (1, QUICK_S) if quick else (ROUNDS, ROUND_S)
+    return in_rounds(cases, rounds, lambda case: run_daemon("auto", case[0], case[1], seconds, *case[2]))
 
 
 def show_engines(document: dict[str, Any], console: Console) -> None:
-    native = {row["tier"]: row["median_ms"] for row in document["engines"] if row["engine"] == "native"}
-    table = Table(
-        "engine", "tier", "parameters", "median ms", "p95 ms", "of peak", "native is", title="both eyes, 2x48x64"
-    )
+    native = {row["sha256"]: row["median_ms"] for row in document["engines"] if row["engine"] == "native"}
+    columns = ("engine", "tier", "parameters", "median ms", "p95 ms", "calls", "of peak", "native is")
+    table = Table(*columns, title="both eyes, 2x48x64")
     for row in document["engines"]:
         table.add_row(
             row["engine"],
             row["tier"] + (" (random weights)" if row["random"] else ""),
             f"{row['parameters']:,}" if "parameters" in row else "",
-            f"{row['median_ms']:.2f}",
-            f"{row['p95_ms']:.2f}",
+            *times(row),
             f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else "",
-            f"{row['median_ms'] / native[row['tier']]:.1f}x faster" if row["tier"] in native else "",
+            f"{row['median_ms'] / native[row['sha256']]:.1f}x faster" if row["sha256"] in native else "",
         )
     for row in document["peers"]:
-        table.add_row(row["peer"], "", "", f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}", "", "")
+        table.add_row(row["peer"], "", "", *times(row), "", "")
     console.print(table)
     for reason in document["passed_over"].values():
         console.print(f"passed over {reason}", markup=False)
+
+
+def times(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Median, 95th percentile where there were enough calls for one, and how many there were."""
+    p95_ms = row["p95_ms"]
+    return f"{row['median_ms']:.2f}", "" if p95_ms is None else f"{p95_ms:.2f}", str(row["calls"])
 
 
 def show_scaling(rows: list[dict[str, Any]], console: Console) -> None:
@@ -252,4 +295,5 @@ def show_pipeline(rows: list[dict[str, Any]], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(FpsConfig, config=(tyro.conf.FlagCreatePairsOff,)))
+    with in_one_line():
+        main(tyro.cli(FpsConfig, config=(tyro.conf.FlagCreatePairsOff,)))

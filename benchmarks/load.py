@@ -8,19 +8,21 @@ queued. The synthetic webcam is part of the load: it paints, compresses and unpa
 The last line is one JSON document: {"load": [{"offered_fps", "windows", "daemons", "delivered_fps", ...}]}.
 """
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
+from document import Document, check_png
+from errors import in_one_line
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from whole import run_daemon
 
 from realtime.report import machine, versions
+from train import checks
 
 FPS = (15, 30, 60, 120)
 DAEMONS = (1, 2, 4)
@@ -45,21 +47,24 @@ class LoadConfig:
     plot: Path | None = None
     """Draw delivered rate and p99 against offered rate here, as PNG."""
 
+    def __post_init__(self) -> None:
+        checks.positive(self, "seconds")
+
 
 def main(config: LoadConfig) -> dict[str, Any]:
-    console, load = Console(highlight=False), []
-    seconds = min(config.seconds, 3.0) if config.quick else config.seconds
-    with console.status("running daemons"):
-        for fps, windows, daemons in cases(quick=config.quick):
-            load.append(measure(config, fps, windows, daemons, seconds))
-    show(load, console)
+    """Measure, print a table for people, then the document as one line."""
     if config.plot is not None:
-        draw(load, config.plot)
-    document = {"load": load, "quick": config.quick, "seconds": seconds, "machine": machine(), "versions": versions()}
-    text = json.dumps(document)
-    if config.json is not None:
-        config.json.write_text(text + "\n")
-    print(text)
+        check_png(config.plot)
+    console = Console(highlight=False)
+    seconds = min(config.seconds, 3.0) if config.quick else config.seconds
+    facts = {"quick": config.quick, "seconds": seconds, "machine": machine(), "versions": versions()}
+    with Document(config.json, facts) as document:
+        with console.status("running daemons"):
+            for fps, windows, daemons in cases(quick=config.quick):
+                document.extend(load=[measure(config, fps, windows, daemons, seconds)])
+        show(document["load"], console)
+        if config.plot is not None:
+            draw(document["load"], config.plot)
     return document
 
 
@@ -143,10 +148,10 @@ def draw(load: list[dict[str, Any]], path: Path) -> None:
         panel.set_xlabel("offered frames a second")
         panel.grid(alpha=0.3)
         panel.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(LoadConfig, config=(tyro.conf.FlagCreatePairsOff,)))
+    with in_one_line():
+        main(tyro.cli(LoadConfig, config=(tyro.conf.FlagCreatePairsOff,)))

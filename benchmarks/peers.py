@@ -12,7 +12,10 @@ NETWORKS = {"fsrcnn": "FSRCNN_x2.pb", "espcn": "ESPCN_x2.pb"}
 
 
 def peers(folder: Path | None, batch: NDArray[np.uint8]) -> list[Contender]:
-    """OpenCV's bicubic and Lanczos, and the networks whose files lie in folder; each on every image of the batch."""
+    """OpenCV's bicubic and Lanczos, and the networks whose files lie in folder; each on every image of the batch.
+
+    Raises ValueError for a folder in which one cannot be read.
+    """
     images = [np.ascontiguousarray(image[..., :3]) for image in batch]
     height, width = batch.shape[1:3]
     shape = "x".join(map(str, batch.shape[:3]))
@@ -20,13 +23,17 @@ def peers(folder: Path | None, batch: NDArray[np.uint8]) -> list[Contender]:
         Contender(call=_resize(images, (2 * width, 2 * height), method), facts={"peer": f"cv2 {name}", "shape": shape})
         for name, method in (("bicubic", cv2.INTER_CUBIC), ("lanczos4", cv2.INTER_LANCZOS4))
     ]
+    if folder is None:
+        return found
     for name, file in NETWORKS.items():
-        if folder is not None and (folder / file).is_file():
-            network: Any = cv2.dnn_superres.DnnSuperResImpl_create()  # type: ignore[attr-defined]
+        network: Any = cv2.dnn_superres.DnnSuperResImpl_create()  # type: ignore[attr-defined]
+        try:
             network.readModel(str(folder / file))
-            network.setModel(name, 2)
-            facts = {"peer": f"cv2 dnn_superres {name}", "shape": shape}
-            found.append(Contender(call=lambda network=network: [network.upsample(i) for i in images], facts=facts))
+        except cv2.error as err:
+            raise ValueError(f"peers: expected {' and '.join(NETWORKS.values())} in {folder}; {err.err}") from err
+        network.setModel(name, 2)
+        facts = {"peer": f"cv2 dnn_superres {name}", "shape": shape}
+        found.append(Contender(call=lambda network=network: [network.upsample(i) for i in images], facts=facts))
     return found
 
 

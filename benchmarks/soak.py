@@ -11,10 +11,9 @@ At the end it judges: the memory's slope after the warm-up, descriptors and thre
 against the one at the beginning, and lost messages; the exit code is 1 when one of them is bad. Half an hour is
 the least that tells of memory and p99: a shorter run says that there is no verdict, but what it lost or leaked is bad
 all the same, and otherwise its exit code is 0. The document is written every minute, so that a run that is cut short
-keeps what it had; the last line is that JSON document.
+keeps what it had; the last line is that JSON document. After Ctrl-C the exit code is 130, and 2 where it could not run.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -28,12 +27,15 @@ from typing import Any
 import numpy as np
 import psutil
 import tyro
+from document import Document, check_png
+from errors import in_one_line
 from numpy.typing import NDArray
 
-from realtime import StreamTimeout, Subscriber
+from realtime import RealtimeError, StreamTimeout, Subscriber
 from realtime.message import Message
 from realtime.report import machine, versions
 from realtime.signals import stopping
+from train import checks
 
 START_S = 60.0
 LOOK_S = 1.0
@@ -69,6 +71,9 @@ class SoakConfig:
     plot: Path | None = None
     """Draw the rows here, as PNG."""
 
+    def __post_init__(self) -> None:
+        checks.positive(self, "minutes", "interval_s")
+
 
 @dataclass
 class Interval:
@@ -84,21 +89,23 @@ class Interval:
 
 def main(config: SoakConfig) -> dict[str, Any]:
     settings = {name: value.name if isinstance(value, Path) else value for name, value in asdict(config).items()}
-    facts = {"config": settings, "machine": machine()}
-    document: dict[str, Any] = {**facts, "versions": versions(), "rows": [], "verdict": {}}
+    if config.plot is not None:
+        check_png(config.plot)
+    facts = {"config": settings, "machine": machine(), "versions": versions(), "rows": [], "verdict": {}}
     latencies: list[list[float]] = []
-    with stopping() as stop, daemon(config) as (process, endpoint), reader(endpoint) as subscriber:
-        for row, latency in rows(config, process, subscriber, stopped=lambda: bool(stop)):
-            document["rows"].append(row)
-            latencies.append(latency)
-            document["verdict"] = verdict(document["rows"], latencies)
-            config.json.write_text(json.dumps(document) + "\n")
-            show(row)
-    for line in document["verdict"].get("lines", ["nothing was measured"]):
-        print(line)
-    if config.plot is not None and document["rows"]:
-        draw(document, config.plot)
-    print(json.dumps(document))
+    with Document(config.json, facts) as document:
+        with stopping() as stop, daemon(config) as (process, endpoint), reader(endpoint) as subscriber:
+            for row, latency in rows(config, process, subscriber, stopped=lambda: bool(stop)):
+                latencies.append(latency)
+                document.extend(rows=[row])
+                document.add(verdict=verdict(document["rows"], latencies))
+                show(row)
+        for line in document["verdict"].get("lines", ["nothing was measured"]):
+            print(line)
+        if config.plot is not None and document["rows"]:
+            draw(document, config.plot)
+        if stop:
+            sys.exit(stop.exit_code)
     return document
 
 
@@ -108,7 +115,7 @@ def reader(endpoint: str) -> Subscriber[Message]:
 
 @contextmanager
 def daemon(config: SoakConfig) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The daemon, streaming; raises RuntimeError with its words when it does not end well."""
+    """The daemon, streaming; raises RealtimeError with its words when it does not end well."""
     with tempfile.TemporaryDirectory() as folder:
         endpoint, errors = f"ipc://{folder}/eyes", Path(folder, "errors")
         command = [sys.executable, "-m", "realtime", "run", "--source", config.source, "--bind", endpoint]
@@ -120,7 +127,7 @@ def daemon(config: SoakConfig) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 process.terminate()
                 code = process.wait(30)
         if code not in (0, 130, 143):
-            raise RuntimeError(
+            raise RealtimeError(
                 f"{' '.join(command)}: expected it to end well, got {code}: {errors.read_text()[-2000:]}"
             )
 
@@ -319,10 +326,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     panels[0].set_title(f"{rows[-1]['engine']}, tier {rows[-1]['tier']}, {document['config']['source']}")
     panels[2].set_ylim(bottom=0)
     panels[-1].set_xlabel("minutes")
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main(tyro.cli(SoakConfig, config=(tyro.conf.FlagCreatePairsOff,)))))
+    with in_one_line():
+        sys.exit(exit_code(main(tyro.cli(SoakConfig, config=(tyro.conf.FlagCreatePairsOff,)))))

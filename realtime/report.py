@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -70,9 +71,14 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor and how many cores this process may use."""
+    """The processor, how many cores this process may use, and the system with its major and minor version."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": _cpu_name(), "cores": cores, "system": f"{platform.system()} {platform.release()}"}
+    release = re.match(r"\d+(\.\d+)?", platform.release())
+    return {
+        "cpu": _cpu_name(),
+        "cores": cores,
+        "system": f"{platform.system()} {release[0] if release else ''}".strip(),
+    }
 
 
 def peak_rss_mb() -> float:

@@ -7,7 +7,19 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from benefit import BenefitConfig, compared, followed, main, measure, open_methods, recordings, show_followed
+from benefit import (
+    BenefitConfig,
+    check_sizes,
+    compared,
+    followed,
+    main,
+    measured,
+    open_methods,
+    recorded,
+    recordings_in,
+    show_followed,
+    tabulated,
+)
 from benefit_plots import draw
 from rich.console import Console
 from skimage.data import astronaut
@@ -16,6 +28,7 @@ from engines import DEFAULT_TIER, SwinIRConfig, load_checkpoint, save_checkpoint
 from engines.swinir import SwinIR
 from train.benefit.faces import face_mesh
 from train.benefit.method import Method, bicubic_method, plain_methods
+from train.benefit.study import conduct
 from train.benefit.synthetic import drawn_face
 
 TINY = SwinIRConfig(frames=2, embed_dim=8, depths=(1,), heads=2)
@@ -82,7 +95,47 @@ def test_a_tier_of_another_scale_is_refused(tmp_path):
         open_methods(BenefitConfig(faces=Path("unread"), tiers=(str(path),), engines=("eager",)), stack)
 
 
+def test_a_name_is_all_that_comes_before_the_suffix_and_no_two_methods_have_the_same(tmp_path):
+    tiers = [
+        str(save_checkpoint(tmp_path / name, TINY, SwinIR(TINY).tensors(), {}))
+        for name in ("mine.v2", "a/mine.v2", "bicubic")
+    ]
+
+    def names(*tiers):
+        with ExitStack() as stack:
+            return list(open_methods(BenefitConfig(faces=Path("unread"), tiers=tiers, engines=("eager",)), stack)[1])
+
+    assert names(tiers[0]) == ["mine.v2"]
+    with pytest.raises(ValueError, match=r"a name of its own for each, got two of mine\.v2"):
+        names(tiers[0], tiers[1])
+    with pytest.raises(ValueError, match="got two of bicubic"):
+        names(tiers[2])
+
+
+def test_sizes_that_no_face_reaches_are_refused():
+    face = drawn_face()
+    most = int(face.interocular_px / 2)
+
+    check_sizes([face], (most, 400))
+
+    with pytest.raises(ValueError, match=f"expected one of at most {most}.*got 400; give smaller sizes"):
+        check_sizes([face], (400,))
+
+
+def test_sizes_by_themselves_give_the_rows_that_they_give_together():
+    face, methods = drawn_face(), [bicubic_method(2)]
+    config = BenefitConfig(faces=Path("unread"), quick=True, sizes_px=(30, 20, 30))
+
+    with face_mesh() as mesh:
+        parts = [tabulated(study)["quality"] for study in list(measured([face], methods, None, mesh, config))[:2]]
+
+    assert [len(rows) for rows in parts] == [9, 9]
+    together = tabulated(conduct([face], methods, [], sizes_px=(30, 20)))["quality"]
+    assert sorted(map(json.dumps, together)) == sorted(json.dumps(row) for rows in parts for row in rows)
+
+
 def test_document_says_what_ran(document):
+    assert document["complete"]
     assert document["tiers"]["tiny"]["frames"] == 2
     assert document["tiers"]["tiny"]["engine"] == "eager"
     assert document["faces"] == ["a"]
@@ -103,11 +156,11 @@ def test_a_face_that_would_have_to_be_enlarged_neither_stands_still_nor_looks_ab
     config = BenefitConfig(faces=Path("unread"), quick=True, sizes_px=(30,))
 
     with face_mesh() as mesh:
-        study = measure([small, large], [bicubic_method(2)], None, mesh, config)
+        studies = list(measured([small, large], [bicubic_method(2)], None, mesh, config))
 
-    measured = {key: ~np.isnan(values) for key, values in study.values.items()}
-    assert all(found.all() for key, found in measured.items() if key.quantity == "iris_lab")
-    steady = [list(found) for key, found in measured.items() if key.quantity == "iris_lab_std"]
+    known = {key: ~np.isnan(values) for study in studies for key, values in study.values.items()}
+    assert all(found.all() for key, found in known.items() if key.quantity == "iris_lab")
+    steady = [list(found) for key, found in known.items() if key.quantity == "iris_lab_std"]
     assert steady == [[False, True]] * 2
 
 
@@ -143,7 +196,7 @@ def test_plots_show_raw_bicubic_and_ours(tmp_path):
         for m in ("none", "bilinear", "bicubic", "default")
     ]
 
-    paths = draw({"gaze_drift_deg": rows, "tiers": {"default": {}}}, tmp_path / "plots")
+    paths = draw({"gaze_drift_deg": rows, "tiers": {"default": {}}}, tmp_path)
 
     assert [path.name for path in paths] == ["gaze_drift.png", "gaze_drift_all.png"]
     assert all(cv2.imread(str(path)).shape[1] > 1000 for path in paths)
@@ -164,11 +217,17 @@ def test_a_recording_is_measured_small_and_large_and_never_enlarged(tmp_path, en
     straight = SimpleNamespace(read=lambda view: np.array([0.0, 0.0, -1.0]))
 
     with face_mesh() as mesh:
-        found = recordings(tmp_path, plain_methods()[:3], straight, mesh)
+        found = recorded(tmp_path / "a.avi", plain_methods()[:3], straight, mesh)
 
+    assert recordings_in(tmp_path) == [tmp_path / "a.avi"]
     assert [row["interocular_px"] for row in found] == pytest.approx(np.repeat(sizes, 3), abs=2)
     assert [row["method"] for row in found] == ["none", "bilinear", "bicubic"] * len(sizes)
     assert {row["gaze_step_deg"] for row in found} == {0.0}
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected recordings \(\.mp4, .*found none"):
+        recordings_in(tmp_path)
 
 
 def test_recorded_steps_are_compared_with_raw_and_bicubic():

@@ -1,7 +1,9 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
-from camera_noise import measure
+from camera_noise import CameraNoiseConfig, main, measure
 
 
 @pytest.fixture
@@ -36,3 +38,21 @@ def test_white_noise_is_measured_as_it_was_made(recorded, sigma):
 def test_a_clip_in_which_all_was_copied_says_so(recorded):
     with pytest.raises(ValueError, match="expected a clip with still places, got 12 frames without any"):
         measure(recorded(0.0))
+
+
+def test_a_clip_that_fails_leaves_those_before_it(recorded, tmp_path, capsys):
+    good, bad = recorded(2.0).rename(tmp_path / "good.avi"), recorded(0.0)
+
+    with pytest.raises(ValueError, match=r"wall\.avi"):
+        main(CameraNoiseConfig(clips=(good, bad), json=tmp_path / "noise.json"))
+
+    document = json.loads((tmp_path / "noise.json").read_text())
+    assert ([row["clip"] for row in document["clips"]], document["complete"]) == (["good.avi"], False)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == document
+
+
+def test_the_last_line_is_the_document(recorded, capsys):
+    document = main(CameraNoiseConfig(clips=(recorded(2.0),)))
+
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == document
+    assert document["complete"]

@@ -1,8 +1,14 @@
 import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 
 import numpy as np
 import pytest
 from soak import COUNTED, SoakConfig, exit_code, main, verdict
+
+from realtime import RealtimeError
 
 
 def run(minutes, *, growth_mb=0.0, slower=1.0, lost=0, **leaked_per_hour):
@@ -110,8 +116,27 @@ def test_a_row_for_every_interval_of_a_real_daemon(tmp_path):
     assert (tmp_path / "soak.png").stat().st_size > 10_000
 
 
+def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_not_all(tmp_path):
+    config = SoakConfig(minutes=1, interval_s=0.5, engine="bicubic", json=tmp_path / "soak.json")
+
+    def interrupt():
+        while not config.json.exists():
+            sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(interrupt)
+        with pytest.raises(SystemExit) as ended:
+            main(config)
+
+    document = json.loads(config.json.read_text())
+    assert ended.value.code == 130
+    assert document["rows"]
+    assert (document["complete"], document["verdict"]["lost"]) == (False, 0)
+
+
 def test_a_daemon_that_cannot_start_is_an_error_that_says_why(tmp_path):
     config = SoakConfig(minutes=0.05, source=str(tmp_path / "none.mp4"), json=tmp_path / "soak.json")
 
-    with pytest.raises(RuntimeError, match="none\\.mp4"):
+    with pytest.raises(RealtimeError, match="none\\.mp4"):
         main(config)
