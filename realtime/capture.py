@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.errors import CameraNotFound
+from realtime.source import shown
+
 # OpenCV reads these once, when it first needs them, and offers no other way to set them.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")  # seconds that a read waits; ten by default
@@ -18,9 +21,17 @@ class Capture:
     """An open device, file or stream, read frame by frame. Check opened before anything else."""
 
     def __init__(self, source: int | str, backend: int, parameters: tuple[int, ...] = ()) -> None:
-        """source: a device's number, a path or a URL. parameters: property, value, property, value, ..."""
+        """source: a device's number, a path or a URL. parameters: property, value, property, value, ...
+
+        What FFmpeg reads is turned the way its metadata say. Raises CameraNotFound for a name that is not UTF-8, which
+        ends OpenCV by a segmentation fault.
+        """
+        if isinstance(source, str):
+            _check_utf8(source)
         cv2.setLogLevel(0)
         self._capture = cv2.VideoCapture(source, backend, parameters)
+        if backend == cv2.CAP_FFMPEG:
+            self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
 
     @property
     def opened(self) -> bool:
@@ -37,6 +48,11 @@ class Capture:
         """Frames in all as the source states them; None for a live source."""
         frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return int(frames) if frames > 0 else None
+
+    @property
+    def time_s(self) -> float:
+        """When the image that was grabbed comes in the film, in seconds, as the file states it; else 0."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
 
     def set(self, settings: dict[int, float]) -> None:
         """Ask for properties in this order; the source may do otherwise."""
@@ -62,3 +78,10 @@ class Capture:
 
     def close(self) -> None:
         self._capture.release()
+
+
+def _check_utf8(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as err:
+        raise CameraNotFound(f"source {shown(name)!a}: expected a name in UTF-8, got other bytes; rename it") from err

@@ -206,6 +206,9 @@ class PreviewConfig:
     """This client's key file, made by `catchlight keys`, for a daemon that asks for keys."""
     end_with: int | None = None
     """End when the process of this number ends, besides on a signal."""
+    key_on_stdin: bool = False
+    """Read the key that the page's address ends with from standard input, where no other account sees it; empty: none.
+    Otherwise one is made where the daemon asks for keys or is connected to over ipc."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:

@@ -1,4 +1,4 @@
-"""Who is connected to a PUB socket, and whether he takes what he is sent; whoever takes nothing is hung up. For Linux.
+"""Who is connected to an XPUB socket; whoever takes nothing, or subscribes to too much, is hung up. For Linux.
 
 ZeroMQ keeps a few messages for each subscriber. Those who stall at the same time hold the same ones, but those who
 stall one after the other hold different ones, for as long as they like. ZeroMQ tells nobody who stands still, and its
@@ -6,6 +6,9 @@ heartbeats wait behind the message that he does not take. Linux does tell: a soc
 yet to take. Once everyone who stalls is hung up in time, all of them together hold no more than what was sent in that
 time and one queue, however many they are. A slow reader over ipc may be taken for one who stalls, since his bytes are
 as many as there may be whenever they are looked at; he connects again, and loses no more than he would in any case.
+
+ZeroMQ also keeps each subscription, in some fifty bytes of memory for each of its own, and nothing bounds their number.
+An XPUB socket tells of each new one, and of each that ends, by which connection it came.
 """
 
 import fcntl
@@ -23,6 +26,9 @@ from typing import Final
 import zmq
 
 PATIENCE_S: Final = 1.0
+MOST_SUBSCRIBED: Final = 1000
+"""Bytes of new subscriptions and their ends from one connection: a hundred turns from one topic to another."""
+_AT_ONCE: Final = 100  # read before each message, so that a flood of them cannot hold it up
 _LOOK_S: Final = 0.2
 _FAREWELL_MS: Final = 10_000
 # What happened, the connection's descriptor; pyzmq's own parser would load asyncio at every start.
@@ -35,6 +41,7 @@ class _Connection:
     inode: int
     waiting: int  # bytes that the peer had yet to take at the last look
     since_s: float  # since when that number stands still
+    subscribed: int = 0  # bytes, all together
 
 
 class Connections:
@@ -47,6 +54,7 @@ class Connections:
         self._events = context.socket(zmq.PAIR)
         self._events.rcvhwm = 0  # no limit: at one, ZeroMQ's own thread would wait for the next look
         self._events.connect(address)
+        self._publisher = publisher
         self._open: dict[int, _Connection] = {}
         self._due_s = 0.0
 
@@ -55,11 +63,15 @@ class Connections:
         self._events.close()
 
     def look(self) -> None:
-        """Hang up those who have taken nothing for PATIENCE_S; most calls come before the next look is due.
+        """Hang up who has subscribed to more than MOST_SUBSCRIBED, and who has taken nothing for PATIENCE_S.
 
-        Call it before a message is sent: right after, something waits for everyone.
+        Most calls come before the next look at the latter is due. Call it before a message is sent: right after,
+        something waits for everyone.
         """
         now_s = time.monotonic()
+        if int(self._publisher.get(zmq.EVENTS)) & zmq.POLLIN:
+            self._read_events(now_s)
+            self._read_subscriptions()
         if now_s < self._due_s:
             return
         self._due_s = now_s + _LOOK_S
@@ -70,7 +82,27 @@ class Connections:
                 connection.waiting, connection.since_s = waiting, now_s
             elif now_s - connection.since_s >= PATIENCE_S:
                 connection.since_s = now_s
+                _log.info("a subscriber has taken nothing for %g s and is hung up", PATIENCE_S)
                 _hang_up(number, connection.inode)
+
+    def _read_subscriptions(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                message = self._publisher.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            try:
+                number = int(message.get(zmq.SRCFD))
+            except zmq.ZMQError:  # of one who left: ZeroMQ's own word that nobody wants this any more
+                continue
+            connection = self._open.get(number)
+            if connection is None:
+                continue
+            connection.subscribed += len(message)
+            if connection.subscribed > MOST_SUBSCRIBED:
+                _log.info("a subscriber has subscribed to more than %d bytes and is hung up", MOST_SUBSCRIBED)
+                _hang_up(number, connection.inode)
+                del self._open[number]
 
     def _read_events(self, now_s: float) -> None:
         while self._events.poll(0):
@@ -93,7 +125,6 @@ def _hang_up(number: int, inode: int) -> None:
     """End the connection; ZeroMQ closes its descriptor then. The number may be another file's by now."""
     with suppress(OSError), socket.fromfd(number, socket.AF_UNSPEC, socket.SOCK_STREAM) as duplicate:
         if os.fstat(duplicate.fileno()).st_ino == inode:
-            _log.info("a subscriber has taken nothing for %g s and is hung up", PATIENCE_S)
             duplicate.shutdown(socket.SHUT_RDWR)
             # Of TCP only: the system still offers him what it holds, some megabytes, and that he was hung up.
             duplicate.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _FAREWELL_MS)

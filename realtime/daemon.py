@@ -33,7 +33,7 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop, stopping
-from realtime.sinks import Outlet, open_outlets
+from realtime.sinks import Outlet, build_outlets
 from realtime.tiers import Tiers
 from realtime.videofile import VideoFile
 from realtime.wire import fitting
@@ -57,7 +57,8 @@ def run(config: Config) -> int:
     outlets: tuple[Outlet, ...] = ()
     consent = config.publisher.i_consent_to_sending_my_face_in_clear
     try:
-        with stopping() as stop, open_outlets(config.sink, consent=consent) as outlets:
+        outlets = build_outlets(config.sink, consent=consent)
+        with stopping() as stop:
             _stream(config, outlets, metrics, facts, stop)
         _check_sinks(outlets)
         facts["outcome"] = "stopped" if stop else "ended"
@@ -66,6 +67,7 @@ def run(config: Config) -> int:
         facts["outcome"] = f"{type(err).__name__}: {err}"
         raise
     finally:
+        _warn_of_dropped(outlets)
         facts["sinks"] = [outlet.status() for outlet in outlets]
         facts["threads_left"] = threading.active_count() - 1
         if config.report is not None:
@@ -102,12 +104,22 @@ def _stream(config: Config, outlets: tuple[Outlet, ...], metrics: Metrics, facts
             from realtime.preview import beside  # what it needs stays out of a daemon without it
 
             display.say(f"preview: {stack.enter_context(beside(config.preview, parts.publisher.endpoint))}")
+        for outlet in outlets:  # last: none binds what the publisher wants, or begins a recording of nothing
+            stack.enter_context(outlet)
         session = Session(config, parts, metrics, display, stop)
         try:
             session.stream()
         finally:
             facts |= {"engine": engine.name, "tier": engine.tier, "passed_over": list(engine.passed_over)}
             facts |= session.use()
+
+
+def _warn_of_dropped(outlets: tuple[Outlet, ...]) -> None:
+    for outlet in outlets:
+        if outlet.dropped:
+            put = outlet.dropped + outlet.sent
+            why = outlet.reason or "it was too slow"
+            _log.warning("sink %s: %d of %d frames were dropped: %s", outlet.name, outlet.dropped, put, why)
 
 
 def _check_sinks(outlets: tuple[Outlet, ...]) -> None:

@@ -13,19 +13,30 @@ from rich.table import Table
 
 from engines import CheckpointError, EngineError, load_checkpoint, load_engine, shipped_tiers
 from realtime.bypass import SMALLEST_IRIS_PX, iris_px
-from realtime.camera import open_camera
+from realtime.camera import Camera, capturing, open_camera
 from realtime.config import CameraConfig, DoctorConfig
 from realtime.errors import CameraError
+from realtime.frames import Frame
 from realtime.landmarks import FaceMesh
 from realtime.report import machine, versions
+from realtime.slot import LatestSlot, SlotClosed
 from realtime.source import shown
+from realtime.watchdog import SILENCE_S, State
 from realtime.webcam import device_numbers
 
 MODES = ((640, 480), (1280, 720), (1920, 1080))
 GOOD_IRIS_PX = 10.0
 """Iris diameter from which a tracker has something to work with: about 54 px between the eyes."""
 ENGINES = ("tensorrt", "cuda", "native", "openvino", "eager")
-_NO_ENGINE = 4
+TROUBLE: dict[State, str] = {
+    "lost": "lost: it gives no frame; is it plugged in well, and not in use by another program?",
+    "frozen": "frozen: the same image over and over; plug it in again",
+    "unsteady": "unsteady: frames of changing size; plug it in again",
+    "black": "black: is its lens covered?",
+}
+_GRACE_S = 2 * SILENCE_S
+"""How much longer a camera may take for its first frame."""
+_NO_SOURCE, _NO_ENGINE = 3, 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +48,21 @@ class Mode:
     fps: float
     iris_px: float | None
     """Mean diameter over the frames with a face; None when no face was seen."""
+    state: State
+    """The camera's, at the end."""
 
 
 def examine(config: DoctorConfig) -> int:
-    """Print what is found; returns 0, or 4 when no engine runs here."""
+    """Print what is found; returns 0, 3 when the source that was asked for cannot be used, or 4 when no engine runs."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(_machine(), markup=False)
     with FaceMesh() as face_mesh:
-        for source in _sources(config):
-            _show_source(source, config.seconds, face_mesh, console)
+        usable = [_show_source(source, config.seconds, face_mesh, console) for source in _sources(config)]
     _show_tiers(console)
-    return 0 if _show_engines(console) else _NO_ENGINE
+    engine_runs = _show_engines(console)
+    if config.source is not None and not all(usable):
+        return _NO_SOURCE
+    return 0 if engine_runs else _NO_ENGINE
 
 
 def _machine() -> str:
@@ -72,23 +87,47 @@ def measure(source: str, seconds: float, face_mesh: FaceMesh) -> Iterator[Mode]:
             if got in seen:
                 continue
             seen.add(got)
-            frames, irises = [], []
-            until = monotonic() + seconds
-            while monotonic() < until and (frame := camera.read()) is not None:
-                frames.append(frame.captured_ns)
-                landmarks = face_mesh(frame)
-                irises += [] if landmarks is None else [iris_px(landmarks)]
-        took_s = (frames[-1] - frames[0]) / 1e9 if len(frames) > 1 else 0.0
-        yield Mode(
-            asked=asked,
-            got=got,
-            fps=(len(frames) - 1) / took_s if took_s else 0.0,
-            iris_px=float(np.mean(irises)) if irises else None,
-        )
+            yield look(camera, asked, seconds, face_mesh)
 
 
-def advice(iris: float | None) -> str:
-    """What a person should do about the size of the iris, in camera pixels."""
+def look(camera: Camera, asked: tuple[int, int], seconds: float, face_mesh: FaceMesh) -> Mode:
+    """Play an open camera for some seconds, and a moment longer only when it gave nothing. Raises CameraError.
+
+    The camera has a thread of its own: a read waits for a good frame however long.
+    """
+    first: Frame | None = None
+    last: Frame | None = None
+    irises = list[float]()
+    began_s = monotonic()
+    with capturing(camera, frames := LatestSlot[Frame]()):
+        while (left_s := began_s + seconds + (_GRACE_S if last is None else 0) - monotonic()) > 0:
+            try:
+                frame = frames.get(left_s)
+            except (TimeoutError, SlotClosed):
+                break
+            first, last = first or frame, frame
+            landmarks = face_mesh(frame)
+            irises += [] if landmarks is None else [iris_px(landmarks)]
+        state = camera.state
+    return Mode(
+        asked=asked,
+        got=(camera.width, camera.height),
+        fps=_rate(first, last) if first and last else 0.0,
+        iris_px=float(np.mean(irises)) if irises else None,
+        state=state,
+    )
+
+
+def _rate(first: Frame, last: Frame) -> float:
+    """Frames a second that the camera gave, from the first to the last; 0 for one only."""
+    took_s = (last.captured_ns - first.captured_ns) / 1e9
+    return (last.number - first.number) / took_s if took_s else 0.0
+
+
+def advice(iris: float | None, state: State = "ok") -> str:
+    """What a person should do about a camera in this state, or about the size of the iris, in camera pixels."""
+    if state in TROUBLE:
+        return TROUBLE[state]
     if iris is None:
         return "no face seen"
     if iris < GOOD_IRIS_PX:
@@ -99,16 +138,20 @@ def advice(iris: float | None) -> str:
     return f"iris {iris:.1f} px: good"
 
 
-def _show_source(source: str, seconds: float, face_mesh: FaceMesh, console: Console) -> None:
+def _show_source(source: str, seconds: float, face_mesh: FaceMesh, console: Console) -> bool:
+    """A line for each mode, and why it cannot be used if so. Whether it can."""
+    usable = True
     table = Table("asked", "got", "frames/s", "eyes", title=f"source {shown(source)}", title_justify="left")
     try:
         for mode in measure(source, seconds, face_mesh):
             sizes = (f"{width}x{height}" for width, height in (mode.asked, mode.got))
-            table.add_row(*sizes, f"{mode.fps:.1f}", advice(mode.iris_px))
+            table.add_row(*sizes, f"{mode.fps:.1f}", advice(mode.iris_px, mode.state))
     except CameraError as err:
-        console.print(f"source {shown(source)}: {err}", markup=False)
+        usable = False
+        console.print(str(err), markup=False)
     if table.row_count:
         console.print(table)
+    return usable
 
 
 def _show_tiers(console: Console) -> None:

@@ -50,7 +50,7 @@ def make_server_keys(folder: Path) -> Path:
         (folder / "clients").mkdir(mode=0o700, exist_ok=True)
     except OSError as err:
         raise StreamError(f"{folder}: expected a folder that can be written, got: {err}") from err
-    _write_secret(path, {"public": public, "secret": secret})
+    _write_new(path, json.dumps({"public": public, "secret": secret}, indent=2))
     return path
 
 
@@ -67,11 +67,12 @@ def make_client_keys(folder: Path, name: str, path: Path) -> Path:
     if allowed.exists():
         raise StreamError(f"{allowed}: expected a new client, got one that has a key; delete the file to shut it out")
     public, secret = _new_pair()
-    _write_secret(path, {"server": server.public.decode(), "public": public, "secret": secret})
+    _write_new(path, json.dumps({"server": server.public.decode(), "public": public, "secret": secret}, indent=2))
     try:
-        allowed.write_text(public + "\n", encoding="ascii")
-    except OSError as err:
-        raise StreamError(f"{allowed}: expected to write the client's public key, got: {err}") from err
+        _write_new(allowed, public + "\n")
+    except StreamError:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 
@@ -108,15 +109,28 @@ def _new_pair() -> tuple[str, str]:
     return public.decode(), secret.decode()
 
 
-def _write_secret(path: Path, values: dict[str, str]) -> None:
+def _write_new(path: Path, text: str) -> None:
+    """Write a file of mode 0600 that was not there before, whole or not at all."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(values, file, indent=2)
     except FileExistsError as err:
         raise StreamError(f"{path}: expected no file, got one; delete it first if its keys are to go") from err
     except OSError as err:
-        raise StreamError(f"{path}: expected a file that can be written, got: {err}") from err
+        raise _refused(path, err) from err
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as err:
+        path.unlink(missing_ok=True)
+        raise _refused(path, err) from err
+
+
+def _refused(path: Path, err: OSError) -> StreamError:
+    return StreamError(
+        f"{path}: expected a file that can be written, got: {err.strerror}; free space or choose another"
+    )
 
 
 def _read_secret(path: Path, names: tuple[str, ...], remedy: str) -> dict[str, bytes]:

@@ -20,22 +20,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import BicubicEngine, Engine, EngineError, load_engine
 from realtime.bypass import Bypass
-from realtime.capture import Capture
 from realtime.config import CropConfig, EngineChoice, EnhanceConfig
 from realtime.crops import Cropper
 from realtime.display import Display
-from realtime.errors import CameraNotFound, RealtimeError, RecordingError
+from realtime.errors import RealtimeError, RecordingError
+from realtime.film import Film, shortfall
 from realtime.frames import Enhanced, Frame
 from realtime.landmarks import FaceMesh
 from realtime.pipeline import locate, sharpen
@@ -46,7 +46,6 @@ from realtime.wire import encode, fitting, stamp
 
 PART_FRAMES: Final = 600
 WARM_UP_FRAMES: Final = 15
-_ASSUMED_FPS: Final = 30.0  # of a file that does not state its rate
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
 
 
@@ -56,9 +55,10 @@ class Job:
 
     video: Path
     folder: Path
-    fps: float
     frames: int
     """As the file states; its last part goes on to the true end."""
+    topics: tuple[str, ...]
+    """Messages of each frame."""
     stream: str
     frames_a_part: int
 
@@ -66,13 +66,17 @@ class Job:
         """The numbers of its parts."""
         return range(max(1, -(-self.frames // self.frames_a_part)))
 
-    def part_frames(self, part: int) -> int:
-        """How many frames a part has, as far as the file states it."""
-        return max(0, min(self.frames_a_part, self.frames - part * self.frames_a_part))
-
     def is_done(self, part: int) -> bool:
         """Whether a part is there, whole."""
-        return messages_path(self.folder, part).exists()
+        return messages_path(self.folder, part).exists() and jsonl_path(self.folder, part).exists()
+
+    def frames_done(self) -> int:
+        """How many frames are in the parts that are there."""
+        lines = 0
+        for part in filter(self.is_done, self.parts()):
+            with jsonl_path(self.folder, part).open("rb") as file:
+                lines += sum(1 for _ in file)
+        return lines // len(self.topics)
 
 
 class Shared:
@@ -104,17 +108,15 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
     if len({job.folder for job in jobs}) < len(jobs):
         raise ValueError("videos: expected a different name for each, got one twice; give each its own --out")
     tasks = [(job, part) for job in jobs for part in job.parts() if not job.is_done(part)]
-    total = sum(job.frames for job in jobs)
-    done = total - sum(job.part_frames(part) for job, part in tasks)
+    done = sum(job.frames_done() for job in jobs)
     shared = Shared()
     arguments = (tasks, choice, crops, shared)
     workers = [_SPAWN.Process(target=work, args=arguments) for _ in range(min(processes, len(tasks)))]
-    with stopping() as stop, Display(total=total) as display:
+    with stopping() as stop, Display(total=sum(job.frames for job in jobs)) as display:
         try:
             for worker in workers:
                 worker.start()
-            while any(worker.is_alive() for worker in workers) and not stop:
-                workers[0].join(0.2)
+            while not stop and wait_for_any(workers, 0.2):
                 display.update(f"{engine.name} {engine.tier}", done + shared.frames.value)
                 _raise_failure(workers, shared)
         finally:
@@ -124,11 +126,24 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
                     worker.join()
         _raise_failure(workers, shared)
         left = sum(not job.is_done(part) for job, part in tasks)
+        frames_done = [job.frames_done() for job in jobs]
         display.say(
-            f"{config.out}: {done + shared.frames.value} frames of {len(jobs)} videos"
+            f"{config.out}: {sum(frames_done)} frames of {len(jobs)} videos"
             + (f", {left} parts left; the same command goes on from here" if left else "")
         )
+        for job, frames in zip(jobs, frames_done, strict=True):
+            if not left and (said := shortfall(str(job.video), job.frames, frames)) is not None:
+                display.say(said)
     return stop.exit_code
+
+
+def wait_for_any(workers: list[SpawnProcess], timeout_s: float) -> bool:
+    """Wait until one that works ends or the time is up; False, at once, when none works any more."""
+    working = {worker.sentinel: worker for worker in workers if worker.is_alive()}
+    if working:
+        for ended in wait(list(working), timeout_s):
+            working[cast(int, ended)].join()
+    return bool(working)
 
 
 def work(tasks: list[tuple[Job, int]], choice: EngineChoice, crops: CropConfig, shared: Shared) -> None:
@@ -149,7 +164,7 @@ def work(tasks: list[tuple[Job, int]], choice: EngineChoice, crops: CropConfig, 
                 frames = enhanced_part(video, job, part, engine, choice, crops)
                 with PartFiles(job.folder, part) as files:
                     for enhanced in frames:
-                        for topic in ("eyes", "face") if crops.face else ("eyes",):
+                        for topic in job.topics:
                             files.write(_message(enhanced, topic, job.stream))
                         with shared.frames.get_lock():
                             shared.frames.value += 1
@@ -170,39 +185,40 @@ def enhanced_part(
     if choice.bypass == "auto":
         bypass = Bypass(BicubicEngine(scale=engine.scale, frames=engine.frames))
     with FaceMesh() as face_mesh:
-        frames = (_frame(seq, image, job.fps) for seq, image in video.stretch(max(0, first - WARM_UP_FRAMES), end))
+        frames = video.stretch(max(0, first - WARM_UP_FRAMES), end)
         located = locate(frames, face_mesh, Cropper(crops, frames=engine.frames))
         yield from sharpen((item for item in located if item[0].frame.seq >= first), engine, bypass)
 
 
 class Video:
-    """A video's numbered frames, read forwards: going back a little is cheap, further back means from the start."""
+    """A video's frames, read forwards: going back a little is cheap, further back means from the start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open()
 
     def _open(self) -> None:
-        self._capture = Capture(str(self.path), cv2.CAP_FFMPEG)
-        self._next = 0
-        self._recent: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=WARM_UP_FRAMES)
+        self._film = Film(self.path)
+        self._recent: deque[Frame] = deque(maxlen=WARM_UP_FRAMES)
 
-    def stretch(self, first: int, end: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Number and image, uint8 (H, W, 3) BGR, from the first to before the end; damaged images are left out.
+    def stretch(self, first: int, end: int | None) -> Iterator[Frame]:
+        """The frames from the first to before the end, with their time in the video; damaged ones are left out.
 
-        Frames are counted by reading them all: seeking is off by some frames in many formats.
+        They are counted by reading them all: seeking is off by some frames in many formats.
         """
-        if first < self._next - len(self._recent):
-            self._capture.close()
+        if first < (self._recent[0].seq if self._recent else self._film.number + 1):
+            self._film.close()
             self._open()
-        yield from [item for item in self._recent if item[0] >= first and (end is None or item[0] < end)]
-        while (end is None or self._next < end) and self._capture.grab():
-            seq, self._next = self._next, self._next + 1
+        yield from [frame for frame in self._recent if frame.seq >= first and (end is None or frame.seq < end)]
+        # Behind damaged ones the film may be at a frame beyond the end: that one is kept for the next stretch.
+        while (end is None or self._film.number < end - 1) and self._film.grab():
+            seq = self._film.number
             if seq < first:
                 self._recent.clear()
-            elif (image := self._capture.unpack()) is not None:
-                self._recent.append((seq, image))
-                yield seq, image
+            elif (image := self._film.unpack()) is not None:
+                self._recent.append(_frame(seq, image, self._film.time_s))
+                if end is None or seq < end:
+                    yield self._recent[-1]
 
 
 class PartFiles:
@@ -240,11 +256,9 @@ class PartFiles:
 
 
 def _job(video: Path, config: EnhanceConfig, engine: Engine, frames_a_part: int) -> Job:
-    capture = Capture(str(video), cv2.CAP_FFMPEG)
-    fps, frames, first = capture.fps or _ASSUMED_FPS, capture.length or 0, capture.read()
-    capture.close()
-    if first is None:
-        raise CameraNotFound(f"{video}: expected a video, got no readable frame; check the path, try `ffprobe {video}`")
+    film = Film(video)
+    film.first()
+    film.close()
     folder = config.out / video.stem
     made_of = {
         "video": video.name,
@@ -259,7 +273,14 @@ def _job(video: Path, config: EnhanceConfig, engine: Engine, frames_a_part: int)
     }
     _check_same(folder, made_of)
     stream = sha256(json.dumps(made_of).encode()).hexdigest()[:16]
-    return Job(video=video, folder=folder, fps=fps, frames=frames, stream=stream, frames_a_part=frames_a_part)
+    return Job(
+        video=video,
+        folder=folder,
+        frames=film.length or 0,
+        topics=("eyes", "face") if config.crops.face else ("eyes",),
+        stream=stream,
+        frames_a_part=frames_a_part,
+    )
 
 
 def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
@@ -277,8 +298,8 @@ def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
         raise ValueError(f"{folder}: expected to go on with what is there, got {got}; choose another --out")
 
 
-def _frame(seq: int, image: NDArray[np.uint8], fps: float) -> Frame:
-    return Frame(seq=seq, captured_ns=round(seq * 1e9 / fps), captured_utc_ns=0, ts_source="video", image=image)
+def _frame(seq: int, image: NDArray[np.uint8], time_s: float) -> Frame:
+    return Frame(seq=seq, captured_ns=round(time_s * 1e9), captured_utc_ns=0, ts_source="video", image=image)
 
 
 def _message(enhanced: Enhanced, topic: Any, stream: str) -> bytearray:  # noqa: ANN401 - one of two literals

@@ -1,8 +1,9 @@
-"""Sends messages to whoever listens: a ZeroMQ PUB socket that never waits for anyone.
+"""Sends messages to whoever listens: a ZeroMQ socket of the PUB kind that never waits for anyone.
 
 ZeroMQ keeps a few messages for each subscriber and drops later ones for him alone while his queue is full, so
 that a stalled subscriber costs no time. On Linux one who has not taken a byte for a second is hung up, and his messages
-are let go (connections.py); his own libzmq connects again as soon as he goes on.
+are let go (connections.py); his own libzmq connects again as soon as he goes on. So is one whose subscriptions would
+fill the memory.
 """
 
 import ipaddress
@@ -20,6 +21,7 @@ from realtime import wire
 from realtime.config import PublisherConfig
 from realtime.errors import StreamError
 from realtime.gate import Gate
+from realtime.ipc import check_free
 from realtime.keys import ServerKeys, load_server_keys
 from realtime.libzmq import check_libzmq
 
@@ -29,14 +31,16 @@ if sys.platform == "linux":
 _QUEUE: Final = 4  # eyes, face and status come at once; libzmq learns of room only after every second message
 _HANDSHAKE_MS: Final = 5000
 _REBIND_S: Final = 5.0
-_LONGEST_FROM_SUBSCRIBER: Final = 4096  # bytes: a subscription or a step of the handshake
+_LONGEST_FROM_SUBSCRIBER: Final = 512  # bytes; the handshake's longest step has some 300
+_WAITING_FROM_SUBSCRIBER: Final = 16  # his messages that ZeroMQ reads ahead
 _log = logging.getLogger(__name__)
 
 
 class Publisher:
     """Binds an endpoint and sends; one thread at a time.
 
-    Entering raises StreamError when the endpoint is taken, malformed, or open to other hosts without keys or consent.
+    Entering raises StreamError when the endpoint is taken (a path also by a file), malformed, or open to other hosts
+    without keys or consent.
     """
 
     def __init__(self, config: PublisherConfig, *, queue: int = _QUEUE) -> None:
@@ -65,10 +69,7 @@ class Publisher:
             self._context = stack.enter_context(zmq.Context())
             if self._config.keys is not None:
                 self._gate = stack.enter_context(Gate(self._context, self._config.keys))
-            try:
-                self._bind()
-            except zmq.ZMQError as err:
-                raise StreamError(_why_not_bound(self.endpoint, err)) from err
+            self._bind()
             self._stack = stack.pop_all()
         return self
 
@@ -118,12 +119,15 @@ class Publisher:
         return self._socket is not None or self._rebind()
 
     def _bind(self) -> None:
-        self._socket = socket = self._context.socket(zmq.PUB)
+        check_free(self.endpoint)
+        # Only connections.py reads what an XPUB socket tells of its subscribers.
+        self._socket = socket = self._context.socket(zmq.XPUB if sys.platform == "linux" else zmq.PUB)
         try:
             if sys.platform == "linux":
                 self._connections = Connections(self._context, socket)
             socket.linger = 0
             socket.sndhwm = self._queue
+            socket.rcvhwm = _WAITING_FROM_SUBSCRIBER
             socket.handshake_ivl = _HANDSHAKE_MS
             socket.maxmsgsize = _LONGEST_FROM_SUBSCRIBER  # or a stranger's claim of 4 GiB is read before it is known
             socket.tcp_keepalive = 1  # lets go of subscribers whose host vanished
@@ -133,9 +137,9 @@ class Publisher:
                 socket.curve_secretkey = self._keys.secret
                 socket.zap_domain = b"catchlight"
             socket.bind(self.endpoint)
-        except zmq.ZMQError:
+        except zmq.ZMQError as err:
             self._unbind()
-            raise
+            raise StreamError(_why_not_bound(self.endpoint, err)) from err
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
 
     def _unbind(self) -> None:
@@ -152,12 +156,12 @@ class Publisher:
         self._rebind_until_s = time.monotonic() + _REBIND_S
 
     def _rebind(self) -> bool:
-        # libzmq lets go of a port some milliseconds after close(); messages until then have nobody to go to.
+        # libzmq lets go of an endpoint some milliseconds after close(); messages until then have nobody to go to.
         try:
             self._bind()
-        except zmq.ZMQError as err:
+        except StreamError:
             if self._rebind_until_s is None or time.monotonic() > self._rebind_until_s:
-                raise StreamError(_why_not_bound(self.endpoint, err)) from err
+                raise
             return False
         return True
 

@@ -66,7 +66,7 @@ class Part:
 
 
 class Recorder:
-    """Records into a folder, which it makes; one that holds a recording gets further parts."""
+    """Records into a folder, which it makes for this account alone; one that holds a recording gets further parts."""
 
     def __init__(self, folder: Path, *, part_bytes: int = PART_BYTES) -> None:
         self.folder, self._part_bytes = folder, part_bytes
@@ -76,7 +76,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as err:
             raise _refused(self.folder, err) from err
         self._part = self._next_part()

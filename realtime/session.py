@@ -120,8 +120,15 @@ class Session:
         sent_ns = monotonic_ns()
         self._last_second.add(self.metrics.add(enhanced, {"encode": encoded_ns, "send": sent_ns}))
         for outlet in self._parts.outlets:
+            self._wait_for_room(outlet)
             outlet.put(Sent(enhanced=enhanced, messages=tuple(messages)))
         self._newest = enhanced
+
+    def _wait_for_room(self, outlet: Outlet) -> None:
+        """Where every frame is worked off, a sink that keeps every frame sets the pace."""
+        if self._config.camera.as_fast_as_possible:
+            while not outlet.wait_for_room(_LOOK_S) and not self._stop:
+                self._look()
 
     def _marks(self, enhanced: Enhanced) -> tuple[str, ...]:
         """What is unusual about this frame; WIRE.md lists the words."""
@@ -151,7 +158,7 @@ class Session:
             f"{status['dropped']} dropped",
             f"{status['engine']} {status['tier']}",
             *([] if state == "ok" else [f"camera {state}"]),
-            *(f"sink {sink['name']} {sink['state']}" for sink in status["sinks"] if sink["state"] != "open"),
+            *(_sink_in_words(sink) for sink in status["sinks"] if sink["state"] != "open" or sink["dropped"]),
             *status["hints"],
         )
         self._display.update(", ".join(line), self.metrics.published)
@@ -205,6 +212,11 @@ class Session:
             "rss_mb": _rss_mb(self._process),
             "rss_mb_by_minute": self._rss_mb,
         }
+
+
+def _sink_in_words(sink: dict[str, Any]) -> str:
+    dropped = f" {sink['dropped']} dropped" if sink["dropped"] else ""
+    return f"sink {sink['name']} {sink['state']}{dropped}"
 
 
 def _cpu_s(process: psutil.Process) -> float:

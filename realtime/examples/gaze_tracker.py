@@ -1,12 +1,13 @@
 """A gaze tracker that subscribes: iris against eye corners, nine points, ridge regression, One Euro filter.
 
+    pip install "catchlight[examples]"
     catchlight run &
     python -m realtime.examples.gaze_tracker               shows nine dots, one after the other, then where you look
     python -m realtime.examples.gaze_tracker --no-screen   prints the signal that a calibration would start from
 
 One source of the daemon looks at known points, so that the error can be stated, from enhanced and from raw patches:
 
-    catchlight run --source demo-gaze --seconds 14 --sink record=DIR
+    catchlight run --source demo-gaze --tier medium8 --seconds 16 --sink record=DIR
     python -m realtime.examples.gaze_tracker --demo DIR
 
 Gaze is in half screens: x from -1 at the left edge to 1 at the right one, y likewise from the top.
@@ -14,6 +15,8 @@ Gaze is in half screens: x from -1 at the left edge to 1 at the right one, y lik
 
 import argparse
 import math
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -59,9 +62,10 @@ def find_iris(grey: NDArray[np.uint8], guess: Vector, radius: float) -> Vector:
 def signal(message: Message, *, raw: bool = False) -> Vector | None:
     """(4,): for each eye the iris centre right of and below the middle between its corners, in eye widths.
 
-    In the frame of the corners, so that a head that moves or tilts changes little. None without a face.
+    In the frame of the corners, so that a head that moves or tilts changes little. None without eyes: where no face was
+    found, and in the face's own messages.
     """
-    if message.landmarks is None or message.patches is None or message.raw is None:
+    if message.topic != "eyes" or message.landmarks is None or message.patches is None or message.raw is None:
         return None
     values = []
     for eye, (outer, inner) in enumerate(message.landmarks.corners.astype(np.float64)):
@@ -114,6 +118,7 @@ def demo_errors(messages: Iterable[Message], *, raw: bool, demo: DemoCamera) -> 
     """The errors on the demo's test points after a calibration on the nine before them, in half screens.
 
     messages: at least one round of "demo-gaze". The first third of each look is left to the filter.
+    Raises RecordingError where none of the nine, or none of the others, were recorded with a face.
     """
     rounds = len(GAZE_PATH) * demo.saccade_period
     signals, targets, errors = [], [], []
@@ -135,6 +140,11 @@ def demo_errors(messages: Iterable[Message], *, raw: bool, demo: DemoCamera) -> 
         gaze = smooth(message.captured_ns / 1e9, model.predict(value[None])[0])
         if target not in CALIBRATION_POINTS and in_look >= 1 / 3:
             errors.append(float(np.linalg.norm(gaze - target)))
+    if not errors:
+        raise RecordingError(
+            f"demo: expected a whole round of demo-gaze, {rounds} frames, got none with a face at its test points; "
+            "record longer"
+        )
     return np.array(errors)
 
 
@@ -188,8 +198,13 @@ def main() -> None:
     parser.add_argument("--no-screen", action="store_true", help="print the signal, without a calibration")
     parser.add_argument("--demo", metavar="DIR", help="state the error on a recording of the source demo-gaze")
     arguments = parser.parse_args()
+    needs_screen = not (arguments.no_screen or arguments.demo)
+    if needs_screen and sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        parser.error("expected a screen for the dots, got none (DISPLAY, WAYLAND_DISPLAY); use --no-screen or --demo")
     try:
         _run(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except RealtimeError as err:
         parser.error(str(err))
 

@@ -5,7 +5,7 @@ and tried again, and the native stream never waits for it.
 """
 
 from realtime.sinks.outlet import Outlet
-from realtime.sinks.registry import SINKS, open_outlets
+from realtime.sinks.registry import SINKS, build_outlets
 from realtime.sinks.sink import Sent, Sink
 
-__all__ = ["SINKS", "Outlet", "Sent", "Sink", "open_outlets"]
+__all__ = ["SINKS", "Outlet", "Sent", "Sink", "build_outlets"]

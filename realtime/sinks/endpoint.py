@@ -37,6 +37,7 @@ def open_socket(
     """
     socket = stack.enter_context(stack.enter_context(zmq.Context()).socket(kind))
     socket.linger = 0
+    socket.ipv6 = "[" in endpoint
     socket.sndhwm = _QUEUE
     socket.maxmsgsize = _LONGEST_ANSWER
     socket.rcvtimeo = socket.sndtimeo = round(timeout_s * 1000)

@@ -46,6 +46,10 @@ class ImageZmqSink:
     ) -> None:
         self._stack.close()
 
+    def pick(self, sent: Sent) -> Sent:
+        """The whole frame: one waits at most."""
+        return sent
+
     def send(self, sent: Sent) -> None:
         """Send the view; nothing when there is none."""
         image = picture(sent.enhanced, self._options.view)

@@ -77,10 +77,14 @@ class LslSink:
     ) -> None:
         self._outlet = None  # pylsl's outlet ends with its last reference
 
-    def send(self, sent: Sent) -> None:
-        """Push the frame's sample."""
-        captured_s = sent.enhanced.crops.frame.captured_ns / 1e9
-        self._outlet.push_sample(sample(sent.enhanced), captured_s + self._ahead_s)
+    def pick(self, sent: Sent) -> tuple[list[float], float]:
+        """The frame's sample, and when it was captured, in seconds."""
+        return sample(sent.enhanced), sent.enhanced.crops.frame.captured_ns / 1e9
+
+    def send(self, item: tuple[list[float], float]) -> None:
+        """Push the sample."""
+        values, captured_s = item
+        self._outlet.push_sample(values, captured_s + self._ahead_s)
 
 
 def sample(enhanced: Enhanced) -> list[float]:

@@ -1,5 +1,6 @@
 """A sink's options, from the text behind its name on the command line."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -42,9 +43,12 @@ def _value(kind: Any, what: str, text: str) -> Any:  # noqa: ANN401 - whatever t
     if get_origin(kind) is Literal:
         return _one_of(get_args(kind), what, text)
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError as err:
         raise ValueError(f"{what}: expected {kind.__name__}, got {text!r}") from err
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{what}: expected a finite number, got {text!r}")
+    return value
 
 
 def _one_of(choices: Sequence[str], what: str, text: str) -> str:

@@ -46,11 +46,15 @@ class PupilSink:
     queue = 1
 
     def __init__(self, options: PupilOptions, *, consent: bool) -> None:
-        """Raises ValueError for an address on another host, without consent, and for unknown cameras."""
+        """Raises ValueError for another host's address without consent, unknown cameras, and a focal length below 0."""
         check_reach("pupil", options.remote, consent=consent)
         cameras = options.cameras.split("+")
         if not set(cameras) <= set(CAMERAS) or len(set(cameras)) != len(cameras):
             raise ValueError(f"sink pupil: cameras: expected some of {'+'.join(CAMERAS)}, got {options.cameras!r}")
+        if options.focal_px < 0:
+            raise ValueError(
+                f"sink pupil: focal_px: expected pixels above 0, or 0 for the frame's width, got {options.focal_px:g}"
+            )
         self._views = {name: options.world if name == "world" else CAMERAS[name] for name in cameras}
         self._options, self._consent = options, consent
         self._stack = ExitStack()
@@ -75,6 +79,10 @@ class PupilSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def pick(self, sent: Sent) -> Sent:
+        """The whole frame: one waits at most."""
+        return sent
 
     def send(self, sent: Sent) -> None:
         """Send each camera's picture; none for those that show nothing. Raises SinkError when Pupil is gone."""

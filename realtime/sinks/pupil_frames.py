@@ -53,6 +53,10 @@ class PupilFramesSink:
     ) -> None:
         self._stack.close()
 
+    def pick(self, sent: Sent) -> Sent:
+        """The whole frame: one waits at most."""
+        return sent
+
     def send(self, sent: Sent) -> None:
         """Answer who asked, then send the views that show something."""
         for _ in range(_QUESTIONS):

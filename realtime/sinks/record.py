@@ -38,10 +38,14 @@ class RecordSink:
     ) -> None:
         self._recorder.__exit__(kind, error, trace)
 
-    def send(self, sent: Sent) -> None:
+    def pick(self, sent: Sent) -> tuple[bytes | bytearray, ...]:
+        """The frame's messages; the camera's picture, which is much larger, need not wait with them."""
+        return sent.messages
+
+    def send(self, messages: tuple[bytes | bytearray, ...]) -> None:
         """Write the frame's messages."""
         try:
-            for message in sent.messages:
+            for message in messages:
                 self._recorder.write(message)
         except RecordingError as err:
             raise SinkEnded(f"{err}; {self._recorder.messages} messages were recorded") from err

@@ -1,8 +1,7 @@
 """The sinks by name, and how the command line's words become outlets."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from realtime.sinks.imagezmq import ImageZmqOptions, ImageZmqSink
 from realtime.sinks.lsl import LslOptions, LslSink
@@ -35,16 +34,11 @@ def build_sink(name: str, options: str, *, consent: bool) -> Sink:
     return build(read_options(kind, name, options), consent=consent)
 
 
-@contextmanager
-def open_outlets(words: Sequence[str], *, consent: bool) -> Iterator[tuple[Outlet, ...]]:
-    """Outlets for words such as "imagezmq" or "record=DIR", fed while the block runs.
+def build_outlets(words: Sequence[str], *, consent: bool) -> tuple[Outlet, ...]:
+    """Outlets for words such as "imagezmq" or "record=DIR", to be entered before they are fed.
 
     consent: frames may leave this machine in clear. Raises ValueError for words that cannot be used; a sink whose other
     end is not there is no error, but tried again.
     """
-    outlets: list[Any] = []
-    for word in words:
-        name, _, options = word.partition("=")
-        outlets.append(Outlet(word, build_sink(name, options, consent=consent)))
-    with ExitStack() as stack:
-        yield tuple(stack.enter_context(outlet) for outlet in outlets)
+    parts = [(word, *word.partition("=")) for word in words]
+    return tuple(Outlet(word, build_sink(name, options, consent=consent)) for word, name, _, options in parts)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
@@ -33,7 +33,11 @@ class Sink(Protocol):
     queue: int
     """Frames that may wait for it; beyond them the oldest is dropped. 1 where only the newest counts."""
 
-    def send(self, sent: Sent) -> None: ...
+    def pick(self, sent: Sent) -> Any:  # noqa: ANN401 - each sink's own
+        """What of a frame has to wait for send(); in the publisher's thread, which it must not hold up."""
+
+    def send(self, item: Any) -> None:  # noqa: ANN401
+        """Send what pick() gave."""
 
     def __enter__(self) -> Self: ...
 

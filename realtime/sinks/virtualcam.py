@@ -26,12 +26,14 @@ class VirtualCamSink:
     queue = 1
 
     def __init__(self, options: VirtualCamOptions, *, consent: bool) -> None:
-        """Raises ValueError for a size that is none, and without pyvirtualcam."""
+        """Raises ValueError for a size that is none, a rate that is not above 0, and without pyvirtualcam."""
         if find_spec("pyvirtualcam") is None:
             raise ValueError("sink virtualcam: expected pyvirtualcam; pip install catchlight[virtualcam]")
         size = re.fullmatch(r"([1-9]\d{1,3})x([1-9]\d{1,3})", options.size)
         if size is None:
             raise ValueError(f"sink virtualcam: size: expected WIDTHxHEIGHT such as 640x480, got {options.size!r}")
+        if options.fps <= 0:
+            raise ValueError(f"sink virtualcam: fps: expected frames per second above 0, got {options.fps:g}")
         self._width, self._height = int(size[1]), int(size[2])
         self._options = options
 
@@ -54,6 +56,10 @@ class VirtualCamSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._camera.close()
+
+    def pick(self, sent: Sent) -> Sent:
+        """The whole frame: one waits at most."""
+        return sent
 
     def send(self, sent: Sent) -> None:
         """Show the view; nothing new when there is none."""

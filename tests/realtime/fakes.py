@@ -1,5 +1,6 @@
 """Stand-ins that obey the same protocols as the real parts: no camera, no network, no waiting."""
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -87,6 +88,15 @@ def grey(level: int = 128, size: tuple[int, int] = (640, 480)) -> NDArray[np.uin
 def noise(seed: int, size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]:
     """An image of noise about grey, another for each seed, uint8 (H, W, 3)."""
     return np.random.default_rng(seed).integers(96, 160, (size[1], size[0], 3), np.uint8)
+
+
+def damaged(film: bytes, numbers: Iterable[int]) -> bytes:
+    """A film of JPEGs, as OpenCV writes it, in which the pictures of these numbers cannot be read."""
+    pictures = [match.span() for match in re.finditer(b"\xff\xd8.*?\xff\xd9", film, re.DOTALL)]
+    spoilt = bytearray(film)
+    for first, end in (pictures[number] for number in numbers):
+        spoilt[first:end] = bytes(end - first)
+    return bytes(spoilt)
 
 
 def a_frame(image: NDArray[np.uint8], seq: int = 0) -> Frame:

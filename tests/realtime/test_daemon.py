@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from realtime.config import CameraConfig, Config, CropConfig, EngineChoice, Publ
 from realtime.daemon import run
 from realtime.errors import CameraNotFound, RealtimeError
 from realtime.metrics import STAGES
+from realtime.recorder import Recorder
+from realtime.recording import Recording
 
 FRAMES = 20
 
@@ -114,6 +117,48 @@ def test_windows_that_no_message_holds_are_left_out_so_that_the_stream_goes_on(t
     run(configuration("demo", tier="medium3-x4", crops=crops, report=report, seconds=0.3, as_fast_as_possible=True))
 
     assert json.loads(report.read_text())["faces_published"] > 0
+
+
+def test_a_source_that_cannot_be_opened_leaves_no_empty_recording(tmp_path):
+    config = configuration(tmp_path / "none.mp4")
+
+    with pytest.raises(CameraNotFound):
+        run(replace(config, sink=(f"record={tmp_path / 'kept'}",)))
+
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_sink_on_the_streams_own_endpoint_does_not_keep_the_stream_from_starting(film, tmp_path, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    config = replace(
+        configuration(film, as_fast_as_possible=True, report=tmp_path / "report.json"),
+        publisher=PublisherConfig(bind=endpoint),
+        sink=(f"imagezmq={endpoint}",),
+    )
+
+    assert run(config) == 0
+
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["frames_published"] == FRAMES
+    assert told["sinks"][0]["dropped"] == FRAMES
+    assert "expected to bind it, got: Address already in use" in caplog.text
+    assert f"{FRAMES} of {FRAMES} frames were dropped: {endpoint}: expected to bind it" in caplog.text
+
+
+def test_a_recording_of_a_film_as_fast_as_possible_has_every_frame(film, tmp_path, monkeypatch):
+    monkeypatch.setattr("realtime.sinks.record.RecordSink.queue", 2)
+    written = Recorder.write
+
+    def slowly(recorder, message):
+        time.sleep(0.05)
+        written(recorder, message)
+
+    monkeypatch.setattr(Recorder, "write", slowly)
+
+    run(replace(configuration(film, as_fast_as_possible=True), sink=(f"record={tmp_path / 'kept'}",)))
+
+    assert [message.seq for message in Recording(tmp_path / "kept").messages()] == list(range(FRAMES))
 
 
 def test_a_failure_is_reported_too(tmp_path):

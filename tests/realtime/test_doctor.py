@@ -1,10 +1,16 @@
+import itertools
+import time
+
 import cv2
 import numpy as np
 import pytest
+from fakes import FakeCamera, grey, noise
 
 from realtime.config import DoctorConfig
-from realtime.doctor import advice, examine, gate_in_brief, measure, scores_in_brief
+from realtime.doctor import advice, examine, gate_in_brief, look, measure, scores_in_brief
+from realtime.errors import CameraNotFound
 from realtime.landmarks import FaceMesh
+from realtime.watchdog import CameraWatch
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +40,53 @@ def test_a_source_with_one_size_is_measured_once(face_mesh, tmp_path):
     assert mode.iris_px is None
 
 
+def a_sound_film():
+    for number in itertools.count():
+        time.sleep(1 / 30)
+        yield noise(number)
+
+
+def a_frozen_film():
+    while True:
+        time.sleep(1 / 30)
+        yield grey()
+
+
+def no_camera():
+    raise CameraNotFound("fake: expected a camera, got none; plug it in")
+
+
+@pytest.mark.parametrize(
+    ("camera", "state"),
+    [
+        (FakeCamera(a_sound_film()), "ok"),
+        (FakeCamera(a_frozen_film()), "frozen"),
+        (FakeCamera(a_sound_film(), fail_after=3), "lost"),
+        (FakeCamera(a_sound_film(), fail_after=0), "lost"),
+    ],
+    ids=["sound", "frozen", "dying", "dead"],
+)
+def test_a_camera_that_fails_is_named_in_time(face_mesh, camera, state):
+    began_s = time.monotonic()
+
+    mode = look(CameraWatch(no_camera, camera), (640, 480), 1.2, face_mesh)
+
+    assert time.monotonic() - began_s < 8  # a reading CameraWatch would wait for ever
+    assert mode.state == state
+
+
 @pytest.mark.parametrize(
     ("iris", "said"),
     [(None, "no face seen"), (3.0, "bicubic is sent"), (7.0, "move closer"), (12.0, "good")],
 )
 def test_a_person_is_told_what_to_do(iris, said):
     assert said in advice(iris)
+
+
+def test_what_is_wrong_with_the_camera_comes_before_its_eyes():
+    assert advice(None, "frozen").startswith("frozen: the same image")
+    assert advice(None, "lost").startswith("lost: ")
+    assert advice(12.0, "slow") == advice(12.0)
 
 
 def test_a_small_iris_is_asked_closer_and_a_large_one_is_not():
@@ -51,7 +98,7 @@ def test_everything_is_shown_and_a_source_that_is_not_there_does_not_stop_it(cap
     code = examine(DoctorConfig(source="77", seconds=0.1))
 
     shown = capsys.readouterr().out
-    assert code in (0, 4)
+    assert code == 3
     assert "source 77: expected a camera's number" in " ".join(shown.split())
     for name in ("tensorrt", "cuda", "native", "openvino", "eager"):
         assert f"engine {name}" in shown

@@ -73,6 +73,29 @@ def test_keys_are_never_replaced(folder, alice, tmp_path):
     assert list(allowed_clients(folder).values()) == ["alice"]
 
 
+def test_a_full_disk_leaves_no_half_of_a_key_behind(tmp_path, disk_of):
+    with (
+        disk_of(100),
+        pytest.raises(StreamError, match=r"server\.json: expected a file that can be written, got: File"),
+    ):
+        make_server_keys(tmp_path / "keys")
+    assert not list((tmp_path / "keys").glob("*.json"))
+
+    make_server_keys(tmp_path / "keys")
+    with disk_of(100), pytest.raises(StreamError, match=r"alice\.json: expected a file that can be written"):
+        make_client_keys(tmp_path / "keys", "alice", tmp_path / "alice.json")
+    assert not (tmp_path / "alice.json").exists()
+
+
+def test_a_client_that_cannot_be_let_in_gets_no_key(folder, tmp_path):
+    (folder / "clients").rmdir()
+
+    with pytest.raises(StreamError, match=r"alice\.pub: expected a file that can be written"):
+        make_client_keys(folder, "alice", tmp_path / "alice.json")
+
+    assert not (tmp_path / "alice.json").exists()
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 65])
 def test_a_name_that_is_no_file_name_is_refused(folder, tmp_path, name):
     with pytest.raises(ValueError, match="client's name: expected"):
@@ -151,9 +174,10 @@ def test_a_client_is_let_in_without_a_restart(folder, tmp_path):
             assert subscriber.receive().seq == 41
 
 
-def test_a_removed_client_hears_nothing_more_and_the_others_go_on(folder, alice, bob):
+@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:*", pytest.param("ipc://{folder}/eyes", marks=posix)])
+def test_a_removed_client_hears_nothing_more_and_the_others_go_on(folder, alice, bob, bind, tmp_path):
     with (
-        streaming(keys=folder) as publisher,
+        streaming(bind.format(folder=tmp_path), keys=folder) as publisher,
         Subscriber(publisher.endpoint, timeout_s=5, keys=alice) as friend,
         Subscriber(publisher.endpoint, timeout_s=1, keys=bob) as removed,
     ):

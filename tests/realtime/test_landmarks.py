@@ -3,6 +3,7 @@ import subprocess
 import sys
 import textwrap
 
+import cv2
 import numpy as np
 import pytest
 from fakes import a_frame, grey
@@ -36,15 +37,50 @@ def test_landmarks_have_the_documented_shape(face_mesh):
     assert landmarks.interocular_px == pytest.approx(45, abs=1.5)
 
 
-def test_pixel_centres_are_at_whole_numbers():
-    """In a mirrored image x becomes W - 1 - x; with edges at whole numbers it would be W - x."""
-    image = DemoCamera(motion=0, interocular_px=90).image(0)
+def a_face(interocular_px):
+    """Frames of the demo, of a size that the face fills as it does in 640x480 at 90 px between the eyes."""
+    width = max(640, interocular_px * 64 // 9)
+    demo = DemoCamera(width=width, height=width * 3 // 4, interocular_px=interocular_px, paced=False)
+    return [demo.image(7 * number) for number in range(10)]
 
-    with FaceMesh() as mesh, FaceMesh() as mirrored_mesh:
-        there = mesh(a_frame(image)).points[:, 0].mean()
-        mirrored = mirrored_mesh(a_frame(np.ascontiguousarray(image[:, ::-1]))).points[:, 0].mean()
 
-    assert there + mirrored == pytest.approx(639, abs=0.45)
+def points_in(images):
+    """float (frames, 478, 2): of the last frames, when the face is followed and not searched for any more."""
+    with FaceMesh() as mesh:
+        return np.array([mesh(a_frame(np.ascontiguousarray(image), seq)).points for seq, image in enumerate(images)])[
+            4:
+        ]
+
+
+@pytest.mark.parametrize("interocular_px", [30, 90, 180])
+def test_a_face_in_the_mirror_is_found_in_the_mirrored_place(interocular_px):
+    """With pixel centres at whole numbers x becomes W - 1 - x, whatever the size of the face."""
+    images = a_face(interocular_px)
+
+    there, mirrored = points_in(images), points_in([image[:, ::-1] for image in images])
+
+    off_px = (there[..., 0] + mirrored[..., 0] - (images[0].shape[1] - 1)) / 2
+    assert abs(off_px.mean()) < 0.05 + 0.001 * interocular_px
+    assert abs(off_px[:, [468, 473]].mean()) < 0.05 + 0.002 * interocular_px
+
+
+def test_a_face_is_found_in_the_same_place_in_a_larger_picture():
+    """Across and down: a constant offset in pixels would be half as large there."""
+    images = a_face(60)
+    larger = [cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for image in images]
+
+    moved_px = (points_in(larger) + 0.5) / 2 - 0.5 - points_in(images)
+
+    assert np.abs(moved_px.mean(axis=(0, 1))).max() < 0.1
+
+
+def test_a_face_on_its_side_is_found_where_it_is():
+    images = a_face(180)
+
+    upright, on_its_side = points_in(images), points_in([np.rot90(image) for image in images])
+
+    back = np.stack([images[0].shape[1] - 1 - on_its_side[..., 1], on_its_side[..., 0]], axis=-1)
+    assert np.abs((back - upright).mean(axis=(0, 1))).max() < 0.25
 
 
 def test_no_face_is_none(face_mesh):

@@ -1,3 +1,4 @@
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -7,12 +8,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from fakes import damaged, noise
+from PIL import Image
 
 from realtime.__main__ import main
 from realtime.config import CropConfig, EngineChoice, EnhanceConfig
 from realtime.demo import DemoCamera
 from realtime.errors import CameraNotFound
-from realtime.offline import Video, enhance_videos
+from realtime.offline import Video, enhance_videos, wait_for_any
 from realtime.recording import Recording
 
 FRAMES, A_PART = 50, 20
@@ -128,12 +131,74 @@ def test_the_command_line_refuses_a_missing_file(tmp_path, capsys):
 
 
 def test_stretches_of_a_video_have_the_right_frames_in_any_order(clip):
-    whole = dict(Video(clip).stretch(0, None))
+    whole = {frame.seq: frame.image for frame in Video(clip).stretch(0, None)}
     video = Video(clip)
 
     for first, end in [(0, 20), (5, 25), (20, 21), (40, None), (0, 3), (48, 49), (35, 37), (30, 30)]:
         stretch = list(video.stretch(first, end))
 
-        assert [seq for seq, _ in stretch] == list(range(first, FRAMES if end is None else end))
-        for seq, image in stretch:
-            np.testing.assert_array_equal(image, whole[seq])
+        assert [frame.seq for frame in stretch] == list(range(first, FRAMES if end is None else end))
+        for frame in stretch:
+            np.testing.assert_array_equal(frame.image, whole[frame.seq])
+
+
+@pytest.fixture
+def damaged_clip(clip, tmp_path):
+    """The clip, of which frames 18 to 20 cannot be read."""
+    path = tmp_path / "demo.avi"
+    path.write_bytes(damaged(clip.read_bytes(), range(18, 21)))
+    return path
+
+
+def test_stretches_of_a_damaged_video_lose_no_whole_frame(damaged_clip):
+    video, there = Video(damaged_clip), [seq for seq in range(FRAMES) if seq not in (18, 19, 20)]
+
+    for first, end in [(0, 20), (5, 25), (19, 40), (18, 21), (21, 22), (0, None), (20, 30)]:
+        seen = [frame.seq for frame in video.stretch(first, end)]
+
+        assert seen == [seq for seq in there if seq >= first and (end is None or seq < end)]
+
+
+def test_frames_that_a_damaged_video_lacks_are_said_on_every_run(config, damaged_clip, capfd):
+    config = replace(config, videos=(damaged_clip,))
+
+    for _ in range(2):
+        assert enhance_videos(config, frames_a_part=A_PART) == 0
+
+        said = " ".join(capfd.readouterr().err.split())
+        assert f"{config.out}: 47 frames of 1 videos" in said
+        assert "demo.avi: expected 50 frames, as the file states, got 47" in said
+    assert [message.seq for message in Recording(config.out / "demo").messages()] == [*range(18), *range(21, 50)]
+
+
+def test_frames_of_a_whole_video_are_counted_once_with_the_face_too(config, capfd):
+    config = replace(config, crops=CropConfig(face=True))
+
+    for _ in range(2):
+        enhance_videos(config, frames_a_part=A_PART)
+
+        assert capfd.readouterr().err == f"{config.out}: 50 frames of 1 videos\n"
+
+
+def test_times_are_those_of_a_video_whose_rate_changes(tmp_path):
+    path = tmp_path / "pages.gif"
+    pages = [Image.fromarray(noise(number, (32, 32))) for number in range(6)]
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=[30, 30, 30, 300, 300, 300])
+
+    times_ms = [frame.captured_ns / 1e6 for frame in Video(path).stretch(0, None)]
+
+    assert times_ms == [0, 30, 60, 90, 390, 690]
+
+
+def test_the_wait_for_processes_is_one_although_the_first_has_ended():
+    processes = [multiprocessing.get_context("spawn").Process(target=time.sleep, args=(s,)) for s in (0, 1.5)]
+    for process in processes:
+        process.start()
+    processes[0].join()
+
+    turns = 0
+    while wait_for_any(processes, 0.3):
+        turns += 1
+
+    assert not processes[1].is_alive()
+    assert turns <= 30  # of 0.3 s, while the other one starts, sleeps and ends; thousands without waiting

@@ -24,15 +24,16 @@ import realtime
 from realtime import Status, StreamError, wire
 from realtime.__main__ import main
 from realtime.commands import Run
-from realtime.config import PreviewConfig
-from realtime.preview import MAX_STREAMS, Preview, beside
+from realtime.config import PreviewConfig, PublisherConfig
+from realtime.preview import MAX_STREAMS, Preview, beside, names, new_key
+from realtime.publisher import Publisher
 
 NOBODY = "tcp://127.0.0.1:1"
 
 
 @contextmanager
-def previewing(url=NOBODY):
-    with Preview(PreviewConfig(connect=url, port=0)) as preview:
+def previewing(url=NOBODY, *, key=""):
+    with Preview(PreviewConfig(connect=url, port=0), key=key) as preview:
         yield preview
 
 
@@ -49,9 +50,10 @@ def get(preview, path="/", **headers):
 
 def page_of(preview, topic="eyes", *, origin=None, name="127.0.0.1"):
     """A WebSocket as the page opens it."""
-    address = f"{name}:{urlsplit(preview.url).port}"
+    url = urlsplit(preview.url)
+    address = f"{name}:{url.port}"
     return connect(
-        f"ws://{address}/stream/{topic}",
+        f"ws://{address}/stream/{topic}{'?' if url.query else ''}{url.query}",
         origin=origin or f"http://{address}",
         compression=None,
         proxy=None,
@@ -110,6 +112,92 @@ def test_other_pages_get_no_stream(origin):
 def test_stream_without_an_origin_is_refused():
     with previewing() as preview:
         assert get(preview, "/stream/eyes", Upgrade="websocket", Connection="Upgrade")[0] == 403
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+def test_a_header_that_comes_twice_is_refused_without_a_word_on_the_terminal(name, caplog):
+    with previewing() as preview:
+        address = urlsplit(preview.url)
+        twice = f"{name}: {'http://' * (name == 'Origin')}{address.netloc}\r\n" * 2
+        host = f"Host: {address.netloc}\r\n" if name != "Host" else ""
+        with socket.create_connection((address.hostname, address.port), timeout=5) as stranger:
+            stranger.sendall(f"GET /stream/eyes HTTP/1.1\r\n{host}{twice}\r\n".encode())
+            words = stranger.makefile("rb").read()
+
+    assert words.startswith(b"HTTP/1.1 403 ")
+    assert f"{name}: expected".encode() in words
+    assert caplog.text == ""
+
+
+def test_http_own_port_is_left_out_by_browsers():
+    assert names(80) == {"127.0.0.1", "localhost", "127.0.0.1:80", "localhost:80"}
+    assert names(5581) == {"127.0.0.1:5581", "localhost:5581"}
+
+
+@pytest.mark.parametrize("query", ["", "?key=", "?key=other", "?key=secret2", "?key=secret&x", "?", "?KEY=secret"])
+def test_page_and_stream_need_the_key_where_there_is_one(query):
+    with previewing(key="secret") as preview:
+        netloc = urlsplit(preview.url).netloc
+        for path in ("/", "/stream/eyes"):
+            with socket.create_connection(netloc.split(":"), timeout=5) as stranger:
+                head = f"GET {path}{query} HTTP/1.1\r\nHost: {netloc}\r\nOrigin: http://{netloc}\r\n\r\n"
+                stranger.sendall(head.encode())
+                words = stranger.makefile("rb").read()
+            assert words.startswith(b"HTTP/1.1 403 ")
+            assert b"the whole address that catchlight printed" in words
+        assert get(preview, "/metrics")[0] == 200
+
+
+def test_whoever_has_the_address_gets_page_and_stream():
+    with streaming() as publisher, previewing(publisher.endpoint, key="secret") as preview, page_of(preview) as page:
+        assert preview.url.endswith("/?key=secret")
+        assert get(preview, "/?key=secret")[0] == 200
+        assert wire.decode(ask(page)).face_found
+
+
+@pytest.mark.parametrize(
+    ("config", "is_protected"),
+    [
+        (PreviewConfig(), False),
+        (PreviewConfig(connect="ipc:///home/me/private/eyes"), True),
+        (PreviewConfig(keys=Path("me.json")), True),
+    ],
+    ids=["tcp", "ipc", "keys"],
+)
+def test_the_page_is_as_protected_as_the_stream(config, is_protected):
+    keys = {new_key(config) for _ in range(3)}
+
+    assert keys == {""} if not is_protected else len(keys) == 3 and min(map(len, keys)) >= 20
+
+
+def stalled(preview, count, topic="eyes"):
+    """Connects as a page, asks for many messages, and reads none of them."""
+    address = urlsplit(preview.url)
+    page = socket.socket()
+    page.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    page.connect((address.hostname, address.port))
+    page.sendall(
+        f"GET /stream/{topic} HTTP/1.1\r\nHost: {address.netloc}\r\nOrigin: http://{address.netloc}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        + b"\x81\x81\0\0\0\0x" * count
+    )
+    return page
+
+
+def test_pages_that_read_nothing_do_not_hold_the_end_up():
+    with Publisher(PublisherConfig(bind="tcp://127.0.0.1:*")) as publisher, ExitStack() as pages:
+        with previewing(publisher.endpoint) as preview:
+            for _ in range(3):
+                pages.enter_context(stalled(preview, 500))
+            frame, until_s = enhanced(height=400, width=400), time.monotonic() + 3
+            while time.monotonic() < until_s:  # 5 MB each time: more than the system holds for those who do not read
+                publisher.send(wire.encode(frame, stream=publisher.stream))
+                time.sleep(0.1)
+            left_s = time.monotonic()
+        took_s = time.monotonic() - left_s
+
+    assert took_s < 15
 
 
 def test_localhost_is_a_name_too():
@@ -334,6 +422,10 @@ def test_port_that_cannot_be_used(words, capfd):
     assert "preview" in capfd.readouterr().err
 
 
+def _shown(lines, pattern):
+    return next(found[1] for line in lines if (found := re.search(pattern, line)))
+
+
 def test_daemon_with_a_preview(tmp_path):
     port = _free_port()
     words = [
@@ -347,10 +439,11 @@ def test_daemon_with_a_preview(tmp_path):
         "--preview",
         str(port),
     ]
-    with subprocess.Popen([sys.executable, "-m", "realtime", *words], stderr=subprocess.DEVNULL) as daemon:
+    with subprocess.Popen([sys.executable, "-m", "realtime", *words], stderr=subprocess.PIPE, text=True) as daemon:
         try:
+            preview = SimpleNamespace(url=_shown(daemon.stderr, r"preview: (http://127.0.0.1:\d+/\?key=\S+)"))
             _wait_until(lambda: _is_answered(port))
-            preview = SimpleNamespace(url=f"http://127.0.0.1:{port}/")
+            assert get(preview)[0] == 403
             with page_of(preview) as page:
                 assert wire.decode(ask(page)).face_found
             _wait_until(lambda: b"catchlight_up 1\n" in get(preview, "/metrics")[2])

@@ -116,6 +116,7 @@ REFUSED = {
     "map that claims too much": framed(b"eyes\0", b"\xdf\xff\xff\xff\xff"),
     "text that claims too much": framed(b"eyes\0", b"\xdb\xff\xff\xff\xff"),
     "arrays in arrays": framed(b"eyes\0", b"\x81\xa1a" + b"\x91" * 60000 + b"\xc0"),
+    "maps as keys of maps": framed(b"eyes\0", b"\x81" * 65000),
     "extension": framed(b"eyes\0", b"\x81\xa1a\xd4\1\1"),
     "no UTF-8": framed(b"eyes\0", b"\x81\xa1\xff\xc0"),
     "integer for a text": bent(EYES, engine=1),

@@ -3,7 +3,7 @@ import os
 import socket
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import psutil
@@ -14,10 +14,16 @@ from wire_samples import enhanced
 
 from realtime import StreamError, Subscriber, wire
 from realtime.config import PublisherConfig
-from realtime.keys import make_client_keys, make_server_keys
+from realtime.keys import load_client_keys, make_client_keys, make_server_keys
 from realtime.publisher import Publisher, is_loopback
 
+if sys.platform == "linux":
+    from realtime.connections import MOST_SUBSCRIBED
+
 _TRIES = 3
+
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a peer has yet to take")
 
 
 @pytest.fixture(params=[False, True], ids=["without keys", "with keys"])
@@ -144,6 +150,56 @@ def test_ipc_carries_the_stream(tmp_path):
         assert subscriber.receive().seq == 41
 
 
+@pytest.mark.skipif(os.name != "posix", reason="ipc is for POSIX")
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_an_ipc_path_where_something_lies_is_refused_and_it_stays(kind, tmp_path):
+    path, precious = tmp_path / "eyes", tmp_path / "precious.txt"
+    precious.write_text("precious")
+    {"file": lambda: precious.rename(path), "folder": path.mkdir, "link": lambda: path.symlink_to(precious)}[kind]()
+    before = sorted(os.lstat(found).st_ino for found in tmp_path.iterdir())
+
+    with pytest.raises(StreamError, match=r"eyes: expected nothing there, got .*; choose another path"):
+        Publisher(PublisherConfig(bind=f"ipc://{path}")).__enter__()
+
+    assert sorted(os.lstat(found).st_ino for found in tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ipc is for POSIX")
+def test_an_ipc_endpoint_in_use_is_not_stolen(tmp_path):
+    config = PublisherConfig(bind=f"ipc://{tmp_path}/eyes")
+    with streaming(config.bind) as publisher:
+        with pytest.raises(StreamError, match=r"expected a free path, got one in use; stop the other program"):
+            Publisher(config).__enter__()
+
+        with Subscriber(config.bind, timeout_s=5) as subscriber:
+            assert subscriber.receive().stream == publisher.stream
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ipc is for POSIX")
+def test_an_ipc_path_whose_owner_does_not_answer_is_in_use(tmp_path):
+    with socket.socket(socket.AF_UNIX) as stopped, ExitStack() as waiting:
+        stopped.bind(f"{tmp_path}/eyes")
+        stopped.listen(0)
+        for _ in range(3):  # more than its queue holds
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(f"{tmp_path}/eyes")
+
+        with pytest.raises(StreamError, match="in use"):
+            Publisher(PublisherConfig(bind=f"ipc://{tmp_path}/eyes")).__enter__()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ipc is for POSIX")
+def test_a_socket_that_a_killed_publisher_left_is_replaced(tmp_path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{tmp_path}/eyes")
+        left.listen()
+
+    with streaming(f"ipc://{tmp_path}/eyes") as publisher, Subscriber(publisher.endpoint, timeout_s=5) as subscriber:
+        assert subscriber.receive().seq == 41
+
+
 def test_old_libzmq_is_refused(monkeypatch):
     monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 2))
 
@@ -233,6 +289,59 @@ def test_a_stranger_who_claims_a_long_message_costs_no_memory(keys):
     assert grown < 20 << 20
 
 
+@contextmanager
+def _subscriber(context, endpoint, secret):
+    """A SUB socket as any library makes one, connected."""
+    with context.socket(zmq.SUB) as subscriber:
+        subscriber.linger = 0
+        if secret is not None:
+            keys = load_client_keys(secret)
+            subscriber.curve_serverkey, subscriber.curve_publickey = keys.server, keys.public
+            subscriber.curve_secretkey = keys.secret
+        subscriber.connect(endpoint)
+        yield subscriber
+
+
+@only_linux
+@pytest.mark.parametrize("size", [30, 400, 4000])
+def test_subscriptions_without_number_cost_the_publisher_no_memory_and_the_others_nothing(size, keys):
+    with process("publish", 30, "tcp://127.0.0.1:*", *filter(None, keys[:1])) as publisher:
+        endpoint = publisher.stdout.readline().strip()
+        with (
+            Subscriber(endpoint, timeout_s=20, keys=keys[1]) as friend,
+            zmq.Context() as context,
+            _subscriber(context, endpoint, keys[1]) as greedy,
+        ):
+            friend.receive()
+            before_mb = _rss_mb(publisher)
+            for number in range(1_500_000 // size):  # each byte would cost the publisher some fifty
+                greedy.subscribe(os.urandom(size))
+                if number % 20 == 0:
+                    time.sleep(0.001)
+            time.sleep(1)
+            grown_mb = _rss_mb(publisher) - before_mb
+            seen = friend.receive().sent_seq
+
+            assert friend.receive().sent_seq > seen
+    assert grown_mb < 25
+
+
+@only_linux
+def test_who_turns_from_topic_to_topic_for_long_is_served_all_the_time(keys):
+    with (
+        streaming(keys=keys[0]) as publisher,
+        zmq.Context() as context,
+        _subscriber(context, publisher.endpoint, keys[1]) as restless,
+    ):
+        for _ in range(MOST_SUBSCRIBED // 5):
+            restless.subscribe(b"eyes\0")
+            assert restless.poll(10_000)
+            restless.recv()
+            restless.unsubscribe(b"eyes\0")
+        restless.subscribe(b"eyes\0")
+        assert restless.poll(10_000)
+
+
 @pytest.mark.parametrize("says", ["nothing", "greeting", "hello"])
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_many_who_stop_on_the_way_in_disturb_nobody(count, says, keys):
@@ -303,9 +412,6 @@ def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_tim
                     break
 
     assert during[1] < 1.2 * before[1] + slack_ms
-
-
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a peer has yet to take")
 
 
 @pytest.mark.slow

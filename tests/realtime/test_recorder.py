@@ -48,6 +48,15 @@ def test_a_recording_holds_the_same_bytes_in_the_same_order(tmp_path):
     assert recorder.messages == 3
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file modes are for POSIX")
+def test_a_new_folder_is_for_its_owner_alone_and_one_that_was_there_stays_as_it_was(tmp_path):
+    (tmp_path / "shared").mkdir(mode=0o755)
+
+    for folder, mode in ((tmp_path / "shared", 0o755), (tmp_path / "new", 0o700)):
+        with Recorder(folder):
+            assert folder.stat().st_mode & 0o777 == mode
+
+
 def test_a_table_of_rows_holds_the_header_and_leads_to_the_pixels(tmp_path):
     with Recorder(tmp_path) as recorder:
         for seq in range(5):

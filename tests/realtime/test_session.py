@@ -21,6 +21,7 @@ from realtime.metrics import Metrics
 from realtime.publisher import Publisher
 from realtime.session import Parts, Session
 from realtime.signals import Stop
+from realtime.sinks import Outlet
 from realtime.watchdog import CameraWatch
 from realtime.wire import decode, encode
 
@@ -338,6 +339,52 @@ def test_face_and_eyes_go_out_together_on_their_topics():
     run.stream()
 
     assert [m.seq for m in publisher.messages("face")] == [m.seq for m in publisher.messages("eyes")] == [0, 1, 2, 3]
+
+
+class SlowSink:
+    """Wants every frame, and takes 30 ms for each."""
+
+    queue = 3
+
+    def __init__(self):
+        self.seqs = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def pick(self, sent):
+        return decode(sent.messages[0]).seq
+
+    def send(self, seq):
+        time.sleep(0.03)
+        self.seqs.append(seq)
+
+
+def test_a_sink_that_keeps_every_frame_sets_the_pace_where_every_frame_is_worked_off():
+    sink = SlowSink()
+    with Outlet("slow", sink) as outlet:
+        session(frames=30, outlets=(outlet,)).stream()
+
+    assert sink.seqs == list(range(30))
+
+
+def test_frames_that_a_sink_dropped_are_in_the_line_for_the_terminal():
+    shown = []
+    display = SimpleNamespace(update=lambda line, done: shown.append(line))
+    outlet = SimpleNamespace(
+        put=lambda sent: None,
+        wait_for_room=lambda timeout_s: True,
+        status=lambda: {"name": "record=kept", "state": "open", "dropped": 34},
+    )
+    run = session(outlets=(outlet,))
+    run._display = display
+
+    run.stream()
+
+    assert "sink record=kept open 34 dropped" in shown[0]
 
 
 def test_a_real_subscriber_receives_what_was_sent():

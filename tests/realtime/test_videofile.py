@@ -4,7 +4,7 @@ from time import monotonic, sleep
 import cv2
 import numpy as np
 import pytest
-from fakes import grey, noise
+from fakes import damaged, grey, noise
 
 from realtime.errors import CameraLost, CameraNotFound
 from realtime.videofile import VideoFile
@@ -107,7 +107,47 @@ def test_file_without_frames_is_refused_quietly(tmp_path, content, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_damaged_film_ends_where_it_can_no_longer_be_read(film, capfd):
+def test_damaged_frames_are_a_gap_that_is_counted_and_the_rest_is_played(film, caplog):
+    film.write_bytes(damaged(film.read_bytes(), [4, 5, 9]))
+
+    with VideoFile(film, paced=False) as camera:
+        frames = read_all(camera)
+
+    assert [frame.seq for frame in frames] == numbers(frames) == [0, 1, 2, 3, 6, 7, 8, 10, 11]
+    assert [frame.missed for frame in frames] == [0, 0, 0, 0, 2, 2, 2, 3, 3]
+    assert [frame.gaps for frame in frames] == [0, 0, 0, 0, 1, 1, 1, 2, 2]
+    assert "film.avi: expected 12 frames, as the file states, got 9" in caplog.text
+
+
+def test_damaged_frames_take_their_time(film):
+    film.write_bytes(damaged(film.read_bytes(), range(1, 11)))
+
+    with VideoFile(film) as camera:
+        first, last = read_all(camera)
+
+    assert (first.seq, last.seq, last.missed) == (0, 11, 10)
+    assert last.captured_ns - first.captured_ns > 0.2e9
+
+
+def test_damaged_frames_of_a_looped_film_are_counted_each_time(film, caplog):
+    film.write_bytes(damaged(film.read_bytes(), [0, 5]))
+
+    with VideoFile(film, paced=False, loop=True) as camera:
+        frames = [camera.read() for _ in range(20)]
+
+    assert [frame.seq for frame in frames] == [seq for seq in range(24) if seq % 12 not in (0, 5)]
+    assert [frame.number for frame in frames] == [*range(20)]
+    assert caplog.text.count("expected 12 frames") == 1
+
+
+def test_whole_film_says_nothing(film, caplog):
+    with VideoFile(film, paced=False) as camera:
+        read_all(camera)
+
+    assert caplog.text == ""
+
+
+def test_damaged_film_ends_where_it_can_no_longer_be_read_and_says_so(film, caplog, capfd):
     six_frames_and_a_half = b"\xff\xd8".join(film.read_bytes().split(b"\xff\xd8")[:8])[:-100]
     film.write_bytes(six_frames_and_a_half)
 
@@ -115,4 +155,5 @@ def test_damaged_film_ends_where_it_can_no_longer_be_read(film, capfd):
         frames = read_all(camera)
 
     assert 6 <= len(frames) <= 7
+    assert f"film.avi: expected 12 frames, as the file states, got {len(frames)}" in caplog.text
     assert capfd.readouterr().err == ""

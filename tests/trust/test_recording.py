@@ -55,6 +55,9 @@ def test_a_recording_that_ends_with_the_very_last_frames_is_told_too(tmp_path, m
         def __exit__(self, *_):
             pass
 
+        def pick(self, sent):
+            return sent
+
         def send(self, sent):
             time.sleep(1)
             raise SinkEnded("the disk is full")

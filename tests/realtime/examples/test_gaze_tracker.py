@@ -1,3 +1,5 @@
+import os
+import signal as signals
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,11 +109,12 @@ def test_the_signal_moves_with_the_gaze(recording, demo):
     assert values[-0.9] < values[0.0] - 0.05 < values[0.9] - 0.1
 
 
-def test_without_a_face_there_is_no_signal():
-    absent = decode(golden("eyes-absent"))
+@pytest.mark.parametrize("name", ["eyes-absent", "face"])
+def test_without_eyes_there_is_no_signal(name):
+    message = decode(golden(name))
 
-    assert signal(absent) is None
-    assert list(signals_of([absent])) == []
+    assert signal(message) is None
+    assert list(signals_of([message])) == []
 
 
 def test_the_table_of_a_recording_moves_with_the_gaze(recording, demo):
@@ -124,26 +127,76 @@ def test_the_table_of_a_recording_moves_with_the_gaze(recording, demo):
     assert np.corrcoef(table.right, gaze_x)[0, 1] > 0.9
 
 
+def record(folder, *messages):
+    with Recorder(folder) as recorder:
+        for message in messages:
+            recorder.write(message)
+    return folder
+
+
+def test_the_table_has_a_line_for_each_frame_also_with_the_face_recorded_and_where_none_is_seen(tmp_path):
+    messages = [golden(name) for name in ("eyes", "face", "eyes-absent")]
+
+    table = iris_table(record(tmp_path / "faces", *messages))
+
+    assert len(table) == 2
+    assert table.left.notna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [((), "expected a recording with a face, got none in 0 frames"), (("eyes-absent",), "got none in 1 frames")],
+    ids=["empty", "nobody"],
+)
+def test_the_table_of_a_recording_without_a_face_is_refused(messages, told, tmp_path):
+    with pytest.raises(RecordingError, match=told):
+        iris_table(record(tmp_path / "nobody", *map(golden, messages)))
+
+
+def test_a_recording_without_a_face_or_that_is_too_short_has_no_errors_to_state(recording, demo):
+    early = [message for message in Recording(recording).messages() if message.seq < 9 * A_LOOK]
+
+    for messages in ([], [decode(golden("eyes-absent"))] * 3, early):
+        with pytest.raises(RecordingError, match="got none with a face at its test points; record longer"):
+            demo_errors(messages, raw=False, demo=demo)
+
+
 def test_the_tracker_subscribes_to_a_stream_and_prints_its_signal_without_a_screen(recording, tmp_path):
     endpoint = f"ipc://{tmp_path}/stream"
     replay = [sys.executable, "-m", "realtime", "replay", str(recording), "--bind", endpoint, "--loop"]
     tracker = [sys.executable, "-u", "-m", "realtime.examples.gaze_tracker", "--connect", endpoint, "--no-screen"]
+    before = signals.signal(signals.SIGINT, signals.default_int_handler)  # a child of the background would ignore it
     with (
         subprocess.Popen(replay, stderr=subprocess.DEVNULL) as replaying,
-        subprocess.Popen(tracker, stdout=subprocess.PIPE, text=True) as tracking,
+        subprocess.Popen(tracker, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tracking,
     ):
+        signals.signal(signals.SIGINT, before)
         lines = [tracking.stdout.readline() for _ in range(3)]
-        tracking.kill()
+        tracking.send_signal(signals.SIGINT)
+        _, said = tracking.communicate(timeout=30)
         replaying.terminate()
 
     assert all(" s  left " in line and " right " in line for line in lines)
+    assert (tracking.returncode, said) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is a screen without a variable that names it")
+def test_without_a_screen_the_tracker_says_what_goes_without():
+    environment = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "realtime.examples.gaze_tracker"], capture_output=True, text=True, env=environment
+    )
+
+    assert done.returncode == 2
+    assert "use --no-screen or --demo" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["gaze_tracker", "--demo", "none"], "none: expected a folder with a recording, got none"),
-        (["gaze_tracker", "--connect", "nowhere"], "nowhere: expected an endpoint"),
+        (["gaze_tracker", "--no-screen", "--connect", "nowhere"], "nowhere: expected an endpoint"),
         (["table", "none"], "none: expected a folder with a recording, got none"),
         (["table"], "the following arguments are required: folder"),
     ],

@@ -25,6 +25,9 @@ class FakeSink:
     def __exit__(self, *_):
         self.closed += 1
 
+    def pick(self, item):
+        return item
+
     def send(self, item):
         if self._gate is not None:
             self._gate.wait(5)
@@ -59,7 +62,7 @@ def test_a_sink_that_stalls_holds_up_nobody_and_continues_with_the_newest():
 
     with Outlet("fake", sink) as outlet:
         outlet.put("first")
-        wait_until(lambda: outlet.state == "open" and outlet._waiting.empty())
+        wait_until(lambda: outlet.state == "open" and not outlet._waiting)
         started = time.monotonic()
         for number in range(10_000):
             outlet.put(number)
@@ -102,6 +105,67 @@ def test_a_sink_that_has_ended_is_not_tried_again_and_takes_nothing():
 
     assert sink.opened == sink.closed == 1
     assert outlet.status()["reason"] == "the disk is full"
+    assert (outlet.sent, outlet.dropped) == (0, 2)
+
+
+@pytest.mark.parametrize("error", [SinkEnded("the disk is full"), SinkError("nobody there")], ids=type)
+def test_frames_that_wait_when_a_sink_ends_or_fails_for_good_are_counted_as_dropped(error):
+    gate = threading.Event()
+    sink = FakeSink(queue=20, send_errors=[error], gate=gate)
+
+    with Outlet("fake", sink, first_retry_s=60) as outlet:
+        for number in range(10):
+            outlet.put(number)
+        gate.set()
+        wait_until(lambda: outlet.state in ("ended", "failed"))
+
+    assert (outlet.sent, outlet.dropped) == (0, 10)
+
+
+def test_only_what_a_sink_picks_waits_for_it():
+    class Picking(FakeSink):
+        def pick(self, item):
+            return item["messages"]
+
+    sink = Picking(queue=9)
+
+    with Outlet("fake", sink) as outlet:
+        outlet.put({"messages": 1, "picture": 2})
+        wait_until(lambda: outlet.state == "open")
+
+    assert sink.sent == [1]
+
+
+def test_who_can_wait_waits_for_a_sink_that_wants_every_frame():
+    gate = threading.Event()
+    sink = FakeSink(queue=2, gate=gate)
+
+    with Outlet("fake", sink) as outlet:
+        threading.Timer(0.3, gate.set).start()
+        for number in range(20):
+            assert outlet.wait_for_room(5)
+            outlet.put(number)
+
+    assert sink.sent == list(range(20))
+    assert outlet.dropped == 0
+
+
+def test_nobody_waits_longer_than_he_says_nor_for_a_sink_that_is_away_or_wants_the_newest_only():
+    gate = threading.Event()
+    with Outlet("fake", FakeSink(queue=2, gate=gate)) as outlet:
+        outlet.put("in hand")
+        wait_until(lambda: outlet.state == "open" and not outlet._waiting)
+        outlet.put("waits")
+        outlet.put("waits too")
+        assert not outlet.wait_for_room(0.05)
+        gate.set()
+
+    for sink in (FakeSink(open_errors=[SinkError("nobody there")], queue=2), FakeSink(gate=gate)):
+        with Outlet("fake", sink, first_retry_s=60) as outlet:
+            wait_until(lambda outlet=outlet: outlet.state in ("failed", "open"))
+            for number in range(4):
+                outlet.put(number)
+            assert outlet.wait_for_room(0)
 
 
 def test_the_end_does_not_wait_for_a_sink_that_is_waiting_to_be_tried_again():

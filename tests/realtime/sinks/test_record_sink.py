@@ -4,14 +4,15 @@ import pytest
 
 from realtime.errors import SinkEnded
 from realtime.recording import Recording
-from realtime.sinks import open_outlets
+from realtime.sinks import build_outlets
 from realtime.sinks.record import RecordOptions, RecordSink
 
 
 def test_everything_that_was_sent_is_in_the_recording(tmp_path, sent):
     frames = [sent(seq) for seq in range(20)]
 
-    with open_outlets([f"record={tmp_path}"], consent=False) as (outlet,):
+    (outlet,) = build_outlets([f"record={tmp_path}"], consent=False)
+    with outlet:
         for frame in frames:
             outlet.put(frame)
         while outlet.state == "opening":

@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.sinks import SINKS, open_outlets
+from realtime.sinks import SINKS, build_outlets
 from realtime.sinks.options import read_options, usage
 from realtime.sinks.registry import build_sink
 from realtime.sinks.sink import fitted, picture
@@ -33,6 +33,10 @@ def test_values_fill_the_options_in_order_and_by_name():
         ("imagezmq=view=left,view=right", "got 'view=right'"),
         ("imagezmq=localhost", "sink imagezmq: expected tcp://HOST:PORT, got localhost"),
         ("virtualcam=fps=fast", "sink virtualcam: fps: expected float, got 'fast'"),
+        ("virtualcam=fps=nan", "sink virtualcam: fps: expected a finite number, got 'nan'"),
+        ("virtualcam=fps=0", "sink virtualcam: fps: expected frames per second above 0, got 0"),
+        ("pupil=focal_px=-3", "sink pupil: focal_px: expected pixels above 0, or 0 for the frame's width, got -3"),
+        ("pupil=focal_px=inf", "sink pupil: focal_px: expected a finite number, got 'inf'"),
         ("virtualcam=size=big", "expected WIDTHxHEIGHT such as 640x480, got 'big'"),
         ("record", "sink record: expected record=FOLDER, got no folder"),
         ("pupil=cameras=eye2", "expected some of world\\+eye0\\+eye1, got 'eye2'"),
@@ -41,15 +45,17 @@ def test_values_fill_the_options_in_order_and_by_name():
 def test_words_that_cannot_be_used_are_refused_with_what_was_expected(word, message):
     pytest.importorskip("pyvirtualcam")
 
-    with pytest.raises(ValueError, match=message), open_outlets([word], consent=True):
-        pass
+    with pytest.raises(ValueError, match=message):
+        build_outlets([word], consent=True)
 
 
 def test_a_folder_may_have_any_name(tmp_path):
     folder = tmp_path / "a=1,b=2"
 
-    with open_outlets([f"record={folder}"], consent=False) as (outlet,):
-        assert outlet.name == f"record={folder}"
+    (outlet,) = build_outlets([f"record={folder}"], consent=False)
+    assert outlet.name == f"record={folder}"
+    with outlet:
+        pass
 
     assert folder.is_dir()
 
