@@ -286,7 +286,7 @@ def _job(video: Path, config: EnhanceConfig, engine: Engine, frames_a_part: int)
 def _check_same(folder: Path, made_of: dict[str, Any]) -> None:
     path = folder / "enhance.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             path.write_text(json.dumps(made_of, indent=1) + "\n")
         before = json.loads(path.read_text())

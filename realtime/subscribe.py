@@ -27,7 +27,7 @@ def subscribe(config: SubscribeConfig) -> int:
     """
     if config.save is not None:
         try:
-            config.save.mkdir(parents=True, exist_ok=True)
+            config.save.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as err:
             raise StreamError(f"{config.save}: expected a folder, got: {err.strerror}; choose another") from err
     # Who saves wants every message; who watches wants to know how old the newest is.

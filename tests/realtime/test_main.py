@@ -1,4 +1,5 @@
 import json
+import stat
 import subprocess
 import sys
 import threading
@@ -284,5 +285,6 @@ def test_subscribe_saves_patches_and_says_how_many_came(tmp_path, capsys):
     assert "3 messages (3 with a face)" in capsys.readouterr().out
     enhanced, raw = sorted(folder.glob("*-left.png")), sorted(folder.glob("*-right-raw.png"))
     assert (len(enhanced), len(raw)) == (3, 3)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     height, width = cv2.imread(str(raw[0])).shape[:2]
     assert cv2.imread(str(enhanced[0])).shape[:2] == (2 * height, 2 * width)

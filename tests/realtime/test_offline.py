@@ -1,5 +1,6 @@
 import multiprocessing
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -65,6 +66,10 @@ def test_every_frame_is_in_the_recording_with_its_time_in_the_video(unbroken):
     assert all(message.face_found for message in messages)
     assert {message.ts_source for message in messages} == {"video"}
     assert [row["seq"] for row in unbroken.rows()] == list(range(FRAMES))
+
+
+def test_a_new_folder_of_faces_is_its_owners_alone(unbroken):
+    assert stat.S_IMODE(unbroken.folder.stat().st_mode) == 0o700
 
 
 def test_the_irises_are_where_the_film_has_them(unbroken):

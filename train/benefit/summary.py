@@ -40,7 +40,7 @@ def rows(study: Study, quantity: str, motion: str = "walk") -> list[dict[str, An
         if quantity.endswith(("_error", "_calibrated")) and quantity.startswith("pupil"):
             values = study.values[key]
             known = values[~np.isnan(values)]
-            row["share_below"] = {str(level): _short(float((known <= level).mean())) for level in ERROR_LEVELS}
+            row["share_below"] = {str(level): _short(_mean(known <= level)) for level in ERROR_LEVELS}
         found.append(row)
     return found
 
@@ -72,5 +72,10 @@ def described(values: NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.5g}")
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else np.nan
+
+
+def _short(value: float) -> float | None:
+    """Five digits; None, which JSON has, for NaN, which it has not."""
+    return None if np.isnan(value) else float(f"{value:.5g}")

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -135,6 +137,19 @@ def test_rows_of_pupil_errors_hold_the_cumulative_curve():
 
     assert row["n"] == 3
     assert row["share_below"] == pytest.approx({"0.025": 1 / 3, "0.05": 2 / 3, "0.1": 1}, rel=1e-4)
+
+
+def test_what_nobody_could_measure_is_null_as_json_has_no_nan():
+    study = Study(faces=["a"])
+    for method, value in (("default", np.nan), ("bicubic", 0.02)):
+        study.put(Key("pupil_mesh_error", "dark", 30, method, "walk"), 0, value)
+
+    unknown, alone = rows(study, "pupil_mesh_error")
+
+    assert set(unknown["share_below"].values()) == {None}
+    assert unknown["minus_bicubic"] == {"mean": None, "ci95": [None, None]}
+    assert alone["ci95"] == [None, None]
+    assert json.loads(json.dumps([unknown, alone], allow_nan=False))
 
 
 def test_a_one_frame_method_serves_for_a_still_face_too():
