@@ -246,8 +246,8 @@ def show_engines(document: dict[str, Any], console: Console) -> None:
 
 def times(row: dict[str, Any]) -> tuple[str, str, str]:
     """Median, 95th percentile where there were enough calls for one, and how many there were."""
-    p95_ms = row["p95_ms"]
-    return f"{row['median_ms']:.2f}", "" if p95_ms is None else f"{p95_ms:.2f}", str(row["calls"])
+    enough = row["calls"] >= CALLS_FOR_P95
+    return f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}" if enough else "", str(row["calls"])
 
 
 def show_scaling(rows: list[dict[str, Any]], console: Console) -> None:
