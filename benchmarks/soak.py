@@ -96,9 +96,9 @@ def main(config: SoakConfig) -> dict[str, Any]:
     with Document(config.json, facts) as document:
         with stopping() as stop, daemon(config) as (process, endpoint), reader(endpoint) as subscriber:
             for row, latency in rows(config, process, subscriber, stopped=lambda: bool(stop)):
+                measured = [*document["rows"], row]
                 latencies.append(latency)
-                document.extend(rows=[row])
-                document.add(verdict=verdict(document["rows"], latencies))
+                document.add(rows=measured, verdict=verdict(measured, latencies))
                 show(row)
         for line in document["verdict"].get("lines", ["nothing was measured"]):
             print(line)

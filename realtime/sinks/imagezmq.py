@@ -13,7 +13,7 @@ from typing import Self
 import zmq
 
 from realtime.sinks.endpoint import check_reach, open_socket
-from realtime.sinks.sink import Sent, View, picture
+from realtime.sinks.sink import Sent, Sink, View, picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ImageZmqOptions:
     view: View = "eyes"
 
 
-class ImageZmqSink:
+class ImageZmqSink(Sink):
     """Sends one view of every frame that shows it."""
 
     queue = 1
@@ -45,10 +45,6 @@ class ImageZmqSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    def pick(self, sent: Sent) -> Sent:
-        """The whole frame: one waits at most."""
-        return sent
 
     def send(self, sent: Sent) -> None:
         """Send the view; nothing when there is none."""

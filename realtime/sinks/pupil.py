@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from realtime.errors import SinkError
 from realtime.frames import Box, Enhanced, patch_to_camera
 from realtime.sinks.endpoint import check_reach, open_socket
-from realtime.sinks.sink import Sent, View, picture
+from realtime.sinks.sink import Sent, Sink, View, picture
 
 CAMERAS: Final[dict[str, View]] = {"world": "frame", "eye0": "left", "eye1": "right"}
 """What each of Pupil's cameras shows by default. Its eye 0 is the person's right eye, which is left in the image."""
@@ -40,7 +40,7 @@ class PupilOptions:
     focal_px: float = 0.0
 
 
-class PupilSink:
+class PupilSink(Sink):
     """Feeds Pupil Capture."""
 
     queue = 1
@@ -79,10 +79,6 @@ class PupilSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    def pick(self, sent: Sent) -> Sent:
-        """The whole frame: one waits at most."""
-        return sent
 
     def send(self, sent: Sent) -> None:
         """Send each camera's picture; none for those that show nothing. Raises SinkError when Pupil is gone."""

@@ -14,7 +14,7 @@ import msgpack
 import zmq
 
 from realtime.sinks.endpoint import check_reach, open_socket
-from realtime.sinks.sink import Sent, View, picture
+from realtime.sinks.sink import Sent, Sink, View, picture
 
 _TOPICS: Final[dict[str, View]] = {"frame.world": "frame", "frame.eye.0": "left", "frame.eye.1": "right"}
 _QUESTIONS: Final = 16  # answered for each frame, so that a flood of them cannot hold the frames
@@ -28,7 +28,7 @@ class PupilFramesOptions:
     world: View = "frame"
 
 
-class PupilFramesSink:
+class PupilFramesSink(Sink):
     """Serves Pupil's frame subscribers. It answers while frames come."""
 
     queue = 1
@@ -52,10 +52,6 @@ class PupilFramesSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    def pick(self, sent: Sent) -> Sent:
-        """The whole frame: one waits at most."""
-        return sent
 
     def send(self, sent: Sent) -> None:
         """Answer who asked, then send the views that show something."""

@@ -34,7 +34,10 @@ class Sink(Protocol):
     """Frames that may wait for it; beyond them the oldest is dropped. 1 where only the newest counts."""
 
     def pick(self, sent: Sent) -> Any:  # noqa: ANN401 - each sink's own
-        """What of a frame has to wait for send(); in the publisher's thread, which it must not hold up."""
+        """What of a frame has to wait for send(), all of it unless a sink says otherwise; in the publisher's thread,
+        which it must not hold up.
+        """
+        return sent
 
     def send(self, item: Any) -> None:  # noqa: ANN401
         """Send what pick() gave."""

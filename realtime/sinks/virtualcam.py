@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from realtime.errors import SinkError
-from realtime.sinks.sink import Sent, View, fitted, picture
+from realtime.sinks.sink import Sent, Sink, View, fitted, picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class VirtualCamOptions:
     device: str = ""
 
 
-class VirtualCamSink:
+class VirtualCamSink(Sink):
     """Shows one view, fitted into a picture of fixed size; while it shows nothing, the picture before stays."""
 
     queue = 1
@@ -56,10 +56,6 @@ class VirtualCamSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._camera.close()
-
-    def pick(self, sent: Sent) -> Sent:
-        """The whole frame: one waits at most."""
-        return sent
 
     def send(self, sent: Sent) -> None:
         """Show the view; nothing new when there is none."""
