@@ -100,13 +100,13 @@ def _cuda_missing() -> str:
 
 
 def _tensorrt_missing() -> str:
-    if find_spec("torch_tensorrt") is None:
-        return "torch-tensorrt is not installed (pip install 'catchlight[tensorrt]')"
+    if find_spec("torch_tensorrt") is None and find_spec("tensorrt_rtx_bindings") is None:
+        return "not installed (pip install 'catchlight[rtx]' for GeForce RTX and the like, or 'catchlight[tensorrt]')"
     return _cuda_missing()
 
 
 def _tensorrt(checkpoint: Checkpoint, threads: int, cache: Path | None) -> Engine:
-    from engines.tensorrt import TensorRTEngine
+    from engines.tensorrt.engine import TensorRTEngine
 
     return TensorRTEngine(checkpoint, threads=threads, cache=cache)
 

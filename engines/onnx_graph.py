@@ -4,6 +4,7 @@ The rewrites are those of openvino_graph.py; here the batch stays an axis of its
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,11 +19,17 @@ OPSET = 18
 IR_VERSION = 8
 
 
-def build_model(checkpoint: Checkpoint, batch: int | None, height: int, width: int) -> onnx.ModelProto:
-    """Input "batch" as an engine takes it, output "enhanced" as it gives it. batch: N; None leaves it open."""
+def build_model(
+    checkpoint: Checkpoint, batch: int | None, height: int, width: int, *, half: bool = False
+) -> onnx.ModelProto:
+    """Input "batch" as an engine takes it, output "enhanced" as it gives it.
+
+    batch: N; None leaves it open. half: the residual is computed in half precision; pixels and the bicubic image, in
+    which half precision has steps of an eighth, stay in single precision.
+    """
     config = checkpoint.config
     n, scale = batch or "N", config.scale
-    graph = _Graph(checkpoint, height, width)
+    graph = _Graph(checkpoint, height, width, half)
     graph("batch", "enhanced")
     model = helper.make_model(
         helper.make_graph(
@@ -45,8 +52,8 @@ def build_model(checkpoint: Checkpoint, batch: int | None, height: int, width: i
 class _Graph:
     """Collects nodes and constants; a value is known by its name."""
 
-    def __init__(self, checkpoint: Checkpoint, height: int, width: int) -> None:
-        self.checkpoint, self.config = checkpoint, checkpoint.config
+    def __init__(self, checkpoint: Checkpoint, height: int, width: int, half: bool) -> None:
+        self.checkpoint, self.config, self.half = checkpoint, checkpoint.config, half
         self.height, self.width = height, width
         self.below, self.right = -height % self.config.multiple, -width % self.config.multiple
         fold = self.config.unshuffle
@@ -62,16 +69,22 @@ class _Graph:
         skip = self.add_node("Conv", newest, self.constant(bicubic_kernel(scale)))
 
         x = self.replicate(x, 0, 0, self.below, self.right)
+        # A range of 0 to 1 costs nothing as part of the weights, but half precision is too coarse for such small ones.
+        white = 1 if self.half else 255
+        if self.half:
+            x = self.add_node("Cast", self.multiply(x, 1 / 255), to=TensorProto.FLOAT16)
         if fold > 1:  # ONNX's SpaceToDepth puts the channels innermost; ours are outermost
             c, (h, w) = self.config.input_channels, self.grid
             x = self.transpose(self.reshape(x, 0, c, h, fold, w, fold), 0, 1, 3, 5, 2, 4)
             x = self.reshape(x, 0, c * fold**2, h, w)
-        f = self.convolution(x, "conv_first", gain_in=1 / 255)
+        f = self.convolution(x, "conv_first", gain_in=1 / white)
         y = self.norm(self.transpose(f, 0, 2, 3, 1), "patch_norm")
         for group, depth in enumerate(self.config.depths):
             y = self.group(y, f"groups.{group}", depth)
         f = self.add(f, self.convolution(self.transpose(self.norm(y, "norm"), 0, 3, 1, 2), "conv_body"))
-        residual = self.depth_to_space(self.convolution(f, "conv_up", gain_out=255), scale * fold)
+        residual = self.depth_to_space(self.convolution(f, "conv_up", gain_out=white), scale * fold)
+        if self.half:
+            residual = self.multiply(self.add_node("Cast", residual, to=TensorProto.FLOAT), 255)
         residual = self.cut(self.cut(residual, 2, 0, self.height * scale), 3, 0, self.width * scale)
 
         y = self.add(self.depth_to_space(skip, scale), residual)
@@ -108,7 +121,7 @@ class _Graph:
                 self.transpose(x, *order)
                 for x, order in zip(cut, ((0, 1, 3, 2, 4), (0, 1, 3, 4, 2), (0, 1, 3, 2, 4)), strict=True)
             )
-            scores = self.add(self.add_node("MatMul", q_NWALD, k_NWADL), self.constant(folded.position + mask))
+            scores = self.add(self.add_node("MatMul", q_NWALD, k_NWADL), self.weight(folded.position + mask))
             y_NWALD = self.add_node("MatMul", self.add_node("Softmax", scores, axis=-1), v_NWALD)
             outputs.append(self.transpose(y_NWALD, 0, 1, 3, 2, 4))
             first += count
@@ -118,32 +131,33 @@ class _Graph:
 
     def gelu(self, x: str) -> str:
         """With the error function: opset 18 has no Gelu of its own, and runtimes fuse this form of it."""
-        erf = self.add_node("Erf", self.add_node("Div", x, self.constant(np.float32(np.sqrt(2)))))
-        y = self.add_node("Mul", x, self.add(erf, self.constant(np.float32(1))))
-        return self.add_node("Mul", y, self.constant(np.float32(0.5)))
+        erf = self.add_node("Erf", self.add_node("Div", x, self.weight(np.float32(np.sqrt(2)))))
+        y = self.add_node("Mul", x, self.add(erf, self.weight(np.float32(1))))
+        return self.add_node("Mul", y, self.weight(np.float32(0.5)))
 
     def norm(self, x: str, name: str) -> str:
         gain, offset = plain(self.checkpoint, name)
-        return self.add_node(
-            "LayerNormalization", x, self.constant(gain), self.constant(offset), axis=-1, epsilon=EPSILON
-        )
+        return self.add_node("LayerNormalization", x, self.weight(gain), self.weight(offset), axis=-1, epsilon=EPSILON)
 
     def normalise(self, x: str) -> str:
-        gain = self.constant(np.ones(self.config.embed_dim, np.float32))
+        gain = self.weight(np.ones(self.config.embed_dim, np.float32))
         return self.add_node("LayerNormalization", x, gain, axis=-1, epsilon=EPSILON)
 
     def convolution(self, x_NCHW: str, name: str, *, gain_in: float = 1.0, gain_out: float = 1.0) -> str:
         """3x3, zero padding; the gains scale what goes in and what comes out."""
         weight, bias = plain(self.checkpoint, name)
         weight, bias = weight * np.float32(gain_in * gain_out), bias * np.float32(gain_out)
-        return self.add_node("Conv", x_NCHW, self.constant(weight), self.constant(bias), pads=[1, 1, 1, 1])
+        return self.add_node("Conv", x_NCHW, self.weight(weight), self.weight(bias), pads=[1, 1, 1, 1])
 
     def linear(self, x: str, weights: Weights) -> str:
         weight, bias = weights
-        return self.add(self.add_node("MatMul", x, self.constant(np.ascontiguousarray(weight.T))), self.constant(bias))
+        return self.add(self.add_node("MatMul", x, self.weight(weight.T)), self.weight(bias))
 
     def add(self, x: str, y: str) -> str:
         return self.add_node("Add", x, y)
+
+    def multiply(self, x: str, gain: float) -> str:
+        return self.add_node("Mul", x, self.constant(np.float32(gain)))
 
     def gather(self, x: str, order: NDArray[np.int64]) -> str:
         return self.add_node("Gather", x, self.constant(order), axis=1)
@@ -172,7 +186,11 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, [name], name, None, None, None, **attributes))
         return name
 
-    def constant(self, value: NDArray[np.float32] | NDArray[np.int64] | np.float32) -> str:
+    def weight(self, value: NDArray[np.float32] | np.float32) -> str:
+        """A constant in the precision of the layers."""
+        return self.constant(value.astype(np.float16) if self.half else value)
+
+    def constant(self, value: NDArray[Any] | np.generic) -> str:
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name

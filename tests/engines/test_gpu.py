@@ -47,7 +47,7 @@ def test_cuda_frees_the_graphs_of_shapes_it_no_longer_keeps(cuda, noise):
 
 
 def test_tensorrt_is_built_once_kept_on_disk_and_equals_eager(random_checkpoint, noise, tmp_path):
-    from engines.tensorrt import TensorRTEngine
+    from engines.tensorrt.engine import TensorRTEngine
 
     open_or_skip("tensorrt", random_checkpoint()).close()
     batch = noise(2, 48, 64, 3)
