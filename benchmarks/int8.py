@@ -29,6 +29,7 @@ from engines import DEFAULT_TIER, load_checkpoint
 from engines.back_projection import back_project
 from engines.static import StaticPixels, StaticSwinIR
 from engines.swinir import SwinIR
+from realtime.report import machine
 from train.evaluate import Exam
 
 AT_ONCE = 8
@@ -114,7 +115,7 @@ def measure(tier: str, data: Path, every: int) -> dict[str, Any]:
 
 
 def main(config: Int8Config) -> None:
-    with in_one_line(), Document(config.json, {"quick": config.quick}) as document:
+    with Document(config.json, {"machine": machine(), "quick": config.quick}) as document:
         for tier in config.tiers:
             row = measure(tier, config.data, 4 if config.quick else 1)
             document.extend(tiers=[row])
@@ -127,4 +128,5 @@ def main(config: Int8Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Int8Config))
+    with in_one_line():
+        main(tyro.cli(Int8Config))
