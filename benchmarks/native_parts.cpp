@@ -84,25 +84,38 @@ int main(int count, char** arguments) {
   float *from = random_floats(map), *to = random_floats(map), *scratch = random_floats(1 << 20);
   float *tile = random_floats(c * kTokens), *wide = random_floats(3 * c * kTokens), *result = random_floats(c * kTokens);
 
+  float* bits = random_floats(heads);
+  std::fill(bits, bits + heads, 9.f);
   const Layer layer = {random_matrix(c, 3 * c, 1, HELD), random_matrix(c, c, 1, HELD),
                        random_matrix(c, 2 * c, 1, HELD), random_matrix(2 * c, c, 1, HELD),
-                       random_floats(heads * kPosition), random_floats(heads, 1e-9f), random_floats(2 * c),
-                       c, heads, true};
-  const auto keep = [&](int n, int token, const Vector(*rows)[kStrip]) __attribute__((always_inline)) {
-    for (int i = 0; i < HELD; ++i) {
-      for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
-    }
-  };
+                       random_floats(heads * kPosition), random_floats(heads, 1e-9f),
+                       bits, random_floats(c * kGeluConstants), c, heads, true};
   const auto keep_normalized = [&](int n, int token, const Vector(&values)[HELD]) {
     store(tile + n / HELD * kTokens + token, factors_of(values));
   };
   time_part("layer", 8 * linear + 512 * c, [&] { run_layer<HELD>({&layer, grid, from, false, to}, window, scratch); });
   time_part("  realign", 0, [&] { realign_tile(from, grid, c, window, true, tile); });
   time_part("  LayerNorm (of 2)", 0, [&] { normalize<HELD>(from, c, 1.f, keep_normalized); });
+#if defined(CATCHLIGHT_AVX2_ONLY) && HELD == 2
+  time_part("  qkv", 3 * linear, [&] { project_in_integers(layer, tile, wide); });
+  time_part("  attention", 256 * c, [&] { attend_in_integers(wide, layer, {}, scratch, result); });
+  const int32_t mask[4][kPlane] = {};
+  const IntegerHead<false> strip = {wide, wide, wide, c / heads, 9, layer.position, mask, 0};
+  __m256i highest[kStrip] = {}, total[kStrip];
+  time_part("    logits", 0, [&] {
+    for (int i = 0; i < heads * kTokens / kStripTokens; ++i) strip.find_logits(scratch, highest);
+  });
+  time_part("    weights", 0, [&] {
+    for (int i = 0; i < heads * kTokens / kStripTokens; ++i) strip.weigh(highest, scratch, total);
+  });
+  std::memcpy(result, total, sizeof total);
+  time_part("  the same in floats", 512 * c, [&] { attend<HELD>(wide, layer, {}, scratch, result); });
+#else
   time_part("  qkv", 3 * linear, [&] { project<HELD>(layer.qkv, tile, c, wide); });
   time_part("  attention", 512 * c, [&] { attend<HELD>(wide, layer, {}, scratch, result); });
-  time_part("  fc1", 2 * linear, [&] { multiply<HELD>(layer.fc1, tile, keep); });
-  time_part("  GELU", 0, [&] { activate<HELD>(wide, 2 * c, layer.hidden_scale); });
+#endif
+  time_part("  fc1", 2 * linear, [&] { expand<HELD>(layer.fc1, tile, wide); });
+  time_part("  GELU", 0, [&] { activate<HELD>(wide, 2 * c, layer.gelu); });
 
   const Convolution convolution = {random_matrix(c, c, kPoints, HELD), grid, from, to, to, {}, nullptr};
   constexpr int kFloats = kInteger<HELD> ? 1 : HELD;  // integers are made afterwards

@@ -42,12 +42,13 @@ CATCHLIGHT_INLINE constexpr int position_of_query(int token) {
 }
 
 // mask[quarter of the key][block of the query].
-CATCHLIGHT_INLINE void fill_mask(Cut cut, float (&mask)[4][kPlane]) {
+template <class T>
+CATCHLIGHT_INLINE void fill_mask(Cut cut, T masked, T seen, T (&mask)[4][kPlane]) {
   for (int quarter = 0; quarter < 4; ++quarter) {
     for (int block = 0; block < kPlane; ++block) {
       const int own = quarter_of(block);
       const bool apart = (cut.rows && own / 2 != quarter / 2) || (cut.columns && own % 2 != quarter % 2);
-      mask[quarter][block] = apart ? kMasked : 0.f;
+      mask[quarter][block] = apart ? masked : seen;
     }
   }
 }
@@ -184,7 +185,7 @@ CATCHLIGHT_INLINE void project(const Matrix& qkv, const float* x, int channels, 
 template <int kHeld>
 CATCHLIGHT_INLINE void attend(const float* qkv, const Layer& layer, Cut cut, float* weights, float* to) {
   float mask[4][kPlane];
-  fill_mask(cut, mask);
+  fill_mask(cut, kMasked, 0.f, mask);
   const int size = layer.channels / layer.heads, step = size * (kTokens / kHeld);
   const float *q = qkv, *k = q + layer.heads * step, *v = k + layer.heads * step, *position = layer.position;
   for (int h = 0; h < layer.heads; ++h) {

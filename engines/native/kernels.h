@@ -31,6 +31,16 @@ constexpr int kBlock = 6;   // output channels that a kernel holds in registers
 constexpr int kOffsets = 9;
 constexpr int kPosition = kOffsets * kOffsets * kPlane;
 
+// Attention in 16-bit integers (attention_int16.h): bits behind the point of logits; the largest weight and the largest
+// value that it is multiplied by, so that the sum over all keys is less than 2^31; by how much a value's own sum is
+// shifted.
+constexpr int kFewestFractionBits = 8, kMostFractionBits = 11;
+constexpr int kLargestWeight = 8191, kLargestValue = 4095, kValueShift = 19;
+static_assert((int64_t)kTokens * kLargestWeight * kLargestValue <= INT32_MAX);
+static_assert(kLargestValue == INT32_MAX >> kValueShift);
+
+constexpr int kGeluConstants = 3;  // lanes for a pair of hidden channels
+
 // y = W x + b over channels, or a 3x3 convolution. The outputs are cut into blocks of at most kBlock, as equal as can
 // be (tile.h); the weights of a block are [input][output of the block], where an input is a lane of `pack` of
 // them. A convolution has 16 such matrices, one for each point (winograd.h).
@@ -40,7 +50,9 @@ struct Matrix {
   int inputs;
   int outputs;
   int pack;  // inputs in a lane of factors: 1 float, or 2 of 16 bits
-  const float* scale;  // null, or for integers: what the sum for each output (of each point) is multiplied by
+  // Null, or for integers: what the sum for each output (of each point) is multiplied by. Integers without it give
+  // integers: the upper halves of their sums, to which `bias`, 32-bit integers, belongs.
+  const float* scale;
 };
 
 // LayerNorm's gain and bias, a float for each channel.
@@ -65,9 +77,15 @@ struct Reading {
 struct Layer {
   Matrix qkv, proj, fc1, fc2;  // LayerNorm, 1/sqrt(head) and log2(e) are folded into them
   const float* position;       // [heads][kPosition], times log2(e)
-  // Null, or for integers: what the products of q and k are multiplied by, for each head, and hidden channels before
-  // they are rounded.
-  const float *logit_scale, *hidden_scale;
+  // The rest is null but for integers. What the products of q and k are multiplied by, for each head:
+  const float* logit_scale;
+  // Null, too, unless all of attention is in integers: bits behind the point of each head's logits, to which `position`
+  // is rounded then, with the bias of the next key in the upper half of each lane.
+  const float* fraction_bits;
+  // [hidden / 2][kGeluConstants] lanes of two integers. Hidden channels have been multiplied by a power of 2 each: what
+  // the end of GELU's bump (functions.h) became by that, less 1; what it must be multiplied by to be 2^16; half of that
+  // power.
+  const float* gelu;
   int channels, heads;
   bool shifted;
 };

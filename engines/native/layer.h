@@ -2,15 +2,28 @@
 #pragma once
 
 #include "attention.h"
+#include "attention_int16.h"
 #include "map.h"
 #include "norm.h"
 
 namespace catchlight {
 namespace {
 
-// GELU in place: floats [channels][64] to factors, integers times the `scale` of their channel.
+// fc1, for activate().
 template <int kHeld>
-CATCHLIGHT_INLINE void activate(float* wide, int channels, const float* scale) {
+CATCHLIGHT_INLINE void expand(const Matrix& fc1, const float* x, float* wide) {
+  multiply<kHeld>(fc1, x, [=](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
+    CATCHLIGHT_UNROLL
+    for (int i = 0; i < kHeld; ++i) {
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
+    }
+  });
+}
+
+// GELU in place: floats [channels][64] to factors.
+template <int kHeld>
+CATCHLIGHT_INLINE void activate(float* wide, int channels, [[maybe_unused]] const float* constants) {
   for (int n = 0; n < channels; n += kHeld) {
     for (int token = 0; token < kTokens; token += kLanes * kAbreast) {
       Vector rows[kHeld][kAbreast];
@@ -19,8 +32,6 @@ CATCHLIGHT_INLINE void activate(float* wide, int channels, const float* scale) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kAbreast; ++v) rows[i][v] = load(wide + (n + i) * kTokens + token + v * kLanes);
         gelu<kHeld>(rows[i]);
-        CATCHLIGHT_UNROLL
-        for (int v = 0; kInteger<kHeld> && v < kAbreast; ++v) rows[i][v] *= broadcast(scale[n + i]);
       }
       CATCHLIGHT_UNROLL
       for (int v = 0; v < kAbreast; ++v) {
@@ -31,6 +42,32 @@ CATCHLIGHT_INLINE void activate(float* wide, int channels, const float* scale) {
     }
   }
 }
+
+#if defined(CATCHLIGHT_AVX2_ONLY)
+// The same in integers, which are factors from the beginning.
+template <>
+CATCHLIGHT_INLINE void expand<2>(const Matrix& fc1, const float* x, float* wide) {
+  multiply<2, true>(fc1, x, [=](int n, int token, const Vector (*sums)[kStrip]) __attribute__((always_inline)) {
+    store_upper(wide, n, token, sums);
+  });
+}
+
+template <>
+CATCHLIGHT_INLINE void activate<2>(float* wide, int channels, const float* constants) {
+  for (int n = 0; n < channels; n += 2, constants += kGeluConstants) {
+    const Gelu16 gelu(constants);
+    for (int token = 0; token < kTokens; token += kAbreast * kLanes) {
+      float* at = wide + n / 2 * kTokens + token;
+      __m256i rows[kAbreast];
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kAbreast; ++v) rows[v] = load_integers(at + v * kLanes);
+      gelu(rows);
+      CATCHLIGHT_UNROLL
+      for (int v = 0; v < kAbreast; ++v) store(at + v * kLanes, rows[v]);
+    }
+  }
+}
+#endif
 
 template <int kHeld>
 void run_layer(const LayerCall& call, int window, float* scratch) {
@@ -62,21 +99,23 @@ void run_layer(const LayerCall& call, int window, float* scratch) {
 
   const float factor = kInteger<kHeld> ? kLargestFactor / __builtin_sqrtf((float)channels) : 1.f;
   normalize<kHeld>(x, channels, factor, keep_normalized);
-  project<kHeld>(layer.qkv, y, channels, wide);
   const Place at = place_of(call.grid, window);
   const Cut cut = {layer.shifted && at.row == call.grid.rows - 1, layer.shifted && at.column == call.grid.columns - 1};
-  attend<kHeld>(wide, layer, cut, weights, y);
+#if defined(CATCHLIGHT_AVX2_ONLY)
+  if (kInteger<kHeld> && layer.fraction_bits) {
+    project_in_integers(layer, y, wide);
+    attend_in_integers(wide, layer, cut, weights, y);
+  } else
+#endif
+  {
+    project<kHeld>(layer.qkv, y, channels, wide);
+    attend<kHeld>(wide, layer, cut, weights, y);
+  }
   multiply<kHeld>(layer.proj, y, add_to(x));
 
   normalize<kHeld>(to, channels, factor, keep_normalized);
-  multiply<kHeld>(layer.fc1, y, [&](int n, int token, const Vector (*rows)[kStrip]) __attribute__((always_inline)) {
-    CATCHLIGHT_UNROLL
-    for (int i = 0; i < kHeld; ++i) {
-      CATCHLIGHT_UNROLL
-      for (int v = 0; v < kStrip; ++v) store(wide + (n + i) * kTokens + token + v * kLanes, rows[i][v]);
-    }
-  });
-  activate<kHeld>(wide, layer.fc1.outputs, layer.hidden_scale);
+  expand<kHeld>(layer.fc1, y, wide);
+  activate<kHeld>(wide, layer.fc1.outputs, layer.gelu);
   multiply<kHeld>(layer.fc2, wide, add_to(to));
 }
 

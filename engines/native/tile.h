@@ -72,8 +72,19 @@ CATCHLIGHT_INLINE void store_factors(float* to, int channel, int token, const Ve
   }
 }
 
-// W x + b for a tile x of factors; take(output, token, rows) receives a strip of each of kHeld outputs.
-template <int kHeld, class Take>
+#if defined(CATCHLIGHT_AVX2_ONLY)
+// The same for sums of a Matrix of integers without a scale.
+CATCHLIGHT_INLINE void store_upper(float* to, int channel, int token, const Vector (*sums)[kStrip]) {
+  CATCHLIGHT_UNROLL
+  for (int v = 0; v < kStrip; ++v) {
+    store(to + channel / 2 * kTokens + token + v * kLanes, upper_halves(sums[0][v], sums[1][v]));
+  }
+}
+#endif
+
+// W x + b for a tile x of factors; take(output, token, rows) receives a strip of each of kHeld outputs, or with kUpper
+// the sums of a Matrix of integers without a scale.
+template <int kHeld, bool kUpper = false, class Take>
 CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take) {
   const int inputs = lanes_for<kHeld>(matrix.inputs);
   for_each_block<kHeld>(matrix.outputs, [&](auto size, int first) __attribute__((always_inline)) {
@@ -84,11 +95,14 @@ CATCHLIGHT_INLINE void multiply(const Matrix& matrix, const float* x, Take take)
       CATCHLIGHT_UNROLL
       for (int n = 0; n < outputs; ++n) {
         CATCHLIGHT_UNROLL
-        for (int v = 0; v < kStrip; ++v) sum[n][v] = first_sum<kHeld>(broadcast(matrix.bias[first + n]));
+        for (int v = 0; v < kStrip; ++v) {
+          const float* bias = matrix.bias + first + n;
+          sum[n][v] = kUpper ? broadcast_factors<kHeld>(bias) : first_sum<kHeld>(broadcast(*bias));
+        }
       }
       accumulate<kHeld, outputs, 1, outputs>(sum, weights, x + token, kTokens, inputs);
       CATCHLIGHT_UNROLL
-      for (int n = 0; kInteger<kHeld> && n < outputs; ++n) {
+      for (int n = 0; kInteger<kHeld> && !kUpper && n < outputs; ++n) {
         CATCHLIGHT_UNROLL
         for (int v = 0; v < kStrip; ++v) {
           sum[n][v] = last_sum<kHeld>(sum[n][v], matrix.scale, first + n, broadcast(matrix.bias[first + n]));

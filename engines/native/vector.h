@@ -116,6 +116,11 @@ CATCHLIGHT_INLINE Vector factors_of(const Vector (&values)[2]) {
   const __m256i low = _mm256_cvtps_epi32((__m256)values[0]), high = _mm256_cvtps_epi32((__m256)values[1]);
   return (Vector)_mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
 }
+
+// The upper halves of two sums of integers as factors.
+CATCHLIGHT_INLINE Vector upper_halves(Vector low, Vector high) {
+  return (Vector)_mm256_blend_epi16(_mm256_srli_epi32((__m256i)low, 16), (__m256i)high, 0xaa);
+}
 #endif
 
 // Stores a strip of tokens of one channel so that kHeld neighbouring tokens make a lane of factors.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 namespace catchlight {
 namespace {
@@ -28,9 +29,18 @@ struct Linear {
     return total;
   }
 
+  double largest(int output) {
+    double largest = 0;
+    for (int k = 0; k < inputs; ++k) largest = std::max(largest, std::abs(row(output)[k]));
+    return largest;
+  }
+
   // The most that an output can be behind a LayerNorm, whose outputs have at most the length sqrt(inputs); not 0, for
-  // it is divided by.
-  double bound(int output) { return std::max(std::sqrt(inputs * sum(output, 2)) + std::abs(bias[output]), 1e-6); }
+  // it is divided by. More where one weight is most of it, so that this has no more than 16 bits where the sum has 32.
+  double bound(int output) {
+    const double most = std::sqrt(inputs * sum(output, 2)) + std::abs(bias[output]);
+    return std::max({most, 2 * std::sqrt(inputs) * largest(output), 1e-6});
+  }
 
   void multiply_input(int input, double factor) {
     for (int n = 0; n < outputs; ++n) row(n)[input] *= factor;
@@ -47,8 +57,7 @@ struct Linear {
 std::vector<double> rounded(Linear& linear, bool length) {
   std::vector<double> scale;
   for (int n = 0; n < linear.outputs; ++n) {
-    double largest = 1e-30;
-    for (int k = 0; k < linear.inputs; ++k) largest = std::max(largest, std::abs(linear.row(n)[k]));
+    const double largest = std::max(linear.largest(n), 1e-30);
     const double sum = std::max(length ? std::sqrt(linear.sum(n, 2)) : linear.sum(n, 1), largest);
     const double step = std::min(kLargestFactor / largest, kLargestSum / (kLargestFactor * sum));
     for (int k = 0; k < linear.inputs; ++k) linear.row(n)[k] *= step;
@@ -96,6 +105,19 @@ class Packer {
     return {weights, copy(linear.bias), linear.inputs, linear.outputs, pack_, copy(scale)};
   }
 
+  // The same where outputs are integers, too, at most kLargestFactor; the sums for those from `values` on are shifted by
+  // kValueShift.
+  Matrix upper_matrix(Linear linear, int values) {
+    float* bias = give(linear.outputs);
+    for (int n = 0; n < linear.outputs; ++n) {
+      linear.multiply_output(n, 65536);
+      const double half = std::exp2(n < values ? 15 : kValueShift - 1);  // what is shifted out is cut off
+      bias[n] = lane(static_cast<uint32_t>(std::lround(linear.bias[n] + half)));
+    }
+    const float* weights = packed(linear.weights, linear.inputs, linear.outputs, pack_, true);
+    return {weights, bias, linear.inputs, linear.outputs, pack_, nullptr};
+  }
+
   // G g G^T of every 3x3 filter g, point by point (winograd.h).
   Matrix convolution(int inputs, int outputs, int pack, bool integer) {
     constexpr double kG[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
@@ -120,17 +142,33 @@ class Packer {
   }
 
   // A position table (225, heads) as vectors of 16 queries (attention.h).
-  const float* position(int heads) {
-    const float* table = take(static_cast<size_t>(kTable) * kTable * heads);
-    float* to = give(static_cast<size_t>(heads) * kPosition);
+  const float* position(const float* table, int heads) {
+    return positions(heads, [=](int head, int row, int column) {
+      return static_cast<float>(table[(row * kTable + column) * heads + head] * kLog2E);
+    });
+  }
+
+  // The same for a key and the next one in its lane, with bits behind the point for each head (attention_int16.h).
+  const float* position_pairs(const float* table, int heads, const std::vector<double>& fraction_bits) {
+    return positions(heads, [&](int head, int row, int column) {
+      const auto bias = [&](int column) {
+        const double value = column < 0 ? 0 : table[(row * kTable + column) * heads + head];
+        return integer16(value * kLog2E * std::exp2(fraction_bits[head]));
+      };
+      return pair(bias(column), bias(column - 2));  // where there is no such column there is no such key
+    });
+  }
+
+  // Constants of GELU for channels that it is given times `scale`, powers of 2 (kernels.h).
+  const float* gelu(const std::vector<double>& scale) {
+    float* to = give(kGeluConstants * scale.size() / 2);
     float* out = to;
-    for (int h = 0; h < heads; ++h) {
-      for (int offset = 0; offset < kOffsets * kOffsets; ++offset) {
-        for (int block = 0; block < kPlane; ++block) {
-          const int row = block / 4 * 2 + offset / kOffsets, column = block % 4 * 2 + offset % kOffsets;
-          *out++ = static_cast<float>(table[(row * kTable + column) * heads + h] * kLog2E);
-        }
-      }
+    for (size_t n = 0; n < scale.size(); n += 2) {
+      const double low = scale[n], high = scale[n + 1];
+      const auto end = [](double scale) { return integer16(std::min(4 * scale - 1, 32767.0)); };
+      *out++ = pair(end(low), end(high));
+      *out++ = pair(integer16(16384 / low), integer16(16384 / high));
+      *out++ = pair(integer16(low / 2), integer16(high / 2));
     }
     return to;
   }
@@ -162,6 +200,20 @@ class Packer {
     return to;
   }
 
+  template <class F>
+  const float* positions(int heads, F lane) {
+    float* to = give(static_cast<size_t>(heads) * kPosition);
+    float* out = to;
+    for (int h = 0; h < heads; ++h) {
+      for (int offset = 0; offset < kOffsets * kOffsets; ++offset) {
+        for (int block = 0; block < kPlane; ++block) {
+          *out++ = lane(h, block / 4 * 2 + offset / kOffsets, block % 4 * 2 + offset % kOffsets);
+        }
+      }
+    }
+    return to;
+  }
+
   // weights: [output][input]. Points of a convolution lie without a gap between them.
   const float* packed(const std::vector<double>& weights, int inputs, int outputs, int pack, bool integer = false) {
     float *start = to_ + used_, *out = start;
@@ -184,8 +236,9 @@ class Packer {
   }
 
   // Two numbers in the bits of a float.
-  static float pair(uint32_t low, uint32_t high) {
-    const uint32_t bits = high << 16 | low;
+  static float pair(uint32_t low, uint32_t high) { return lane(high << 16 | low); }
+
+  static float lane(uint32_t bits) {
     float lane;
     std::memcpy(&lane, &bits, sizeof lane);
     return lane;
@@ -213,11 +266,73 @@ size_t layer_parameters(const Config& config) {
          hidden * c + hidden + c * hidden + c;
 }
 
+// Square matrices, row by row.
+std::vector<double> product(const std::vector<double>& a, const std::vector<double>& b, int side) {
+  std::vector<double> product(a.size());
+  for (int i = 0; i < side; ++i) {
+    for (int j = 0; j < side; ++j) {
+      for (int k = 0; k < side; ++k) product[i * side + k] += a[i * side + j] * b[j * side + k];
+    }
+  }
+  return product;
+}
+
+// Products of rows with each other.
+std::vector<double> gram(Linear& linear, int first, int size) {
+  std::vector<double> gram(size * size);
+  for (int i = 0; i < size; ++i) {
+    for (int j = 0; j < size; ++j) {
+      const double *a = linear.row(first + i), *b = linear.row(first + j);
+      gram[i * size + j] = std::inner_product(a, a + linear.inputs, b, 0.0);
+    }
+  }
+  return gram;
+}
+
+// The most that the product of the outputs from q on and from k on can be, behind a LayerNorm as in Linear::bound(). Of
+// two inputs of length 1 it is, without the biases, at most the largest singular value of Wq^T Wk; this is bounded by
+// the eighth root of the sum of their eighth powers, the trace of (Wq Wq^T Wk Wk^T)^4.
+double bound_of_product(Linear& linear, int q, int k, int size) {
+  const std::vector<double> of_q = gram(linear, q, size), of_k = gram(linear, k, size);
+  const std::vector<double> both = product(of_q, of_k, size), squared = product(both, both, size);
+  const double *bias_q = &linear.bias[q], *bias_k = &linear.bias[k];
+  double trace = 0, with_q = 0, with_k = 0, biases = 0;
+  for (int i = 0; i < size; ++i) {
+    for (int j = 0; j < size; ++j) {
+      trace += squared[i * size + j] * squared[j * size + i];
+      with_q += bias_q[i] * of_k[i * size + j] * bias_q[j];
+      with_k += bias_k[i] * of_q[i * size + j] * bias_k[j];
+    }
+    biases += bias_q[i] * bias_k[i];
+  }
+  const auto root = [](double sum, double power) { return std::pow(std::max(sum, 0.0), power); };
+  return linear.inputs * root(trace, 0.125) + root(linear.inputs * with_q, 0.5) + root(linear.inputs * with_k, 0.5) +
+         std::abs(biases);
+}
+
+constexpr double kLargest = kLargestFactor - 32;  // rounding makes sums larger by less than a thousandth
+
+// Bits behind the point of each head's logits where the upper half of the sum for q times k is the logit; none at all
+// where a head's bound leaves too few. table: (225, heads).
+std::vector<double> find_fraction_bits(const Config& config, Linear& qkv, const float* table) {
+  const int c = config.channels, size = c / config.heads;
+  std::vector<double> bits;
+  for (int h = 0; h < config.heads; ++h) {
+    double largest = 0, bias = 0;
+    for (int q = h * size; q < (h + 1) * size; ++q) largest = std::max(largest, qkv.bound(q) * qkv.bound(c + q));
+    for (int i = 0; i < kTable * kTable; ++i) bias = std::max(bias, std::abs(table[i * config.heads + h] * kLog2E));
+    const double logit = bound_of_product(qkv, h * size, c + h * size, size) + bias;
+    const double factor = std::min(kLargest * kLargest / largest, kLargestSum / logit);
+    bits.push_back(std::min<double>(std::floor(std::log2(factor)) - 16, kMostFractionBits));
+    if (!(bits.back() >= kFewestFractionBits)) return {};
+  }
+  return bits;
+}
+
 // Moves factors between the linear layers of a Swin layer so that whatever is rounded to an integer is at most
 // kLargestFactor; `logits`: what products of q and k are multiplied by, for each head.
-void fit_integers(const Config& config, Linear& qkv, Linear& proj, Linear& fc1, Linear& fc2, double* logits,
-                  double* hidden) {
-  constexpr double kLargest = kLargestFactor - 32;  // rounding makes sums larger by less than a thousandth
+void fit_integers(const Config& config, const std::vector<double>& fraction_bits, Linear& qkv, Linear& proj,
+                  Linear& fc1, Linear& fc2, double* logits, double* hidden) {
   const int c = config.channels, size = c / config.heads;
   for (int h = 0; h < config.heads; ++h) {
     double largest = 0, sum = 0;
@@ -226,7 +341,8 @@ void fit_integers(const Config& config, Linear& qkv, Linear& proj, Linear& fc1, 
       largest = std::max(largest, product);
       sum += product;
     }
-    const double factor = std::min(kLargest * kLargest / largest, kLargestSum / sum);
+    const double factor = fraction_bits.empty() ? std::min(kLargest * kLargest / largest, kLargestSum / sum)
+                                                : std::exp2(16 + fraction_bits[h]);
     for (int q = h * size; q < (h + 1) * size; ++q) {
       const double ratio = qkv.bound(q) / qkv.bound(c + q);
       qkv.multiply_output(q, std::sqrt(factor / ratio));
@@ -240,7 +356,9 @@ void fit_integers(const Config& config, Linear& qkv, Linear& proj, Linear& fc1, 
     proj.multiply_input(v, 1 / factor);
   }
   for (int n = 0; n < config.hidden(); ++n) {
-    hidden[n] = kLargest / std::max(fc1.bound(n), 1.0);  // GELU is larger than -1 and at most its argument or 0
+    // GELU is larger than -1 and at most its argument or 0.
+    hidden[n] = std::exp2(std::floor(std::log2(kLargest / std::max(fc1.bound(n), 1.0))));
+    fc1.multiply_output(n, hidden[n]);
     fc2.multiply_input(n, 1 / hidden[n]);
   }
   for (int k = 0; k < c; ++k) {  // a LayerNorm makes integers of this length
@@ -258,18 +376,27 @@ Layer layer(Packer& packer, const Config& config, bool shifted, bool integer) {
   const float *gain1 = packer.take(c), *bias1 = packer.take(c);
   Linear qkv = packer.linear_after(gain1, bias1, c, 3 * c);
   for (int n = 0; n < c; ++n) qkv.multiply_output(n, kLog2E / std::sqrt(static_cast<double>(c / config.heads)));
-  layer.position = packer.position(config.heads);
+  const float* table = packer.take(static_cast<size_t>(kTable) * kTable * config.heads);
   Linear proj = packer.linear(c, c);
   const float *gain2 = packer.take(c), *bias2 = packer.take(c);
   Linear fc1 = packer.linear_after(gain2, bias2, c, hidden), fc2 = packer.linear(hidden, c);
+  const std::vector<double> fraction_bits =
+      integer ? find_fraction_bits(config, qkv, table) : std::vector<double>();
+  if (fraction_bits.empty()) {
+    layer.position = packer.position(table, config.heads);
+  } else {
+    layer.position = packer.position_pairs(table, config.heads, fraction_bits);
+    layer.fraction_bits = packer.copy(fraction_bits);
+  }
   if (integer) {
     std::vector<double> logits(config.heads), scale(hidden);
-    fit_integers(config, qkv, proj, fc1, fc2, logits.data(), scale.data());
+    fit_integers(config, fraction_bits, qkv, proj, fc1, fc2, logits.data(), scale.data());
     layer.logit_scale = packer.copy(logits);
-    layer.hidden_scale = packer.copy(scale);
-    layer.qkv = packer.integer_matrix(std::move(qkv), true);
+    layer.gelu = packer.gelu(scale);
+    layer.qkv = fraction_bits.empty() ? packer.integer_matrix(std::move(qkv), true)
+                                      : packer.upper_matrix(std::move(qkv), 2 * c);
     layer.proj = packer.integer_matrix(std::move(proj), false);
-    layer.fc1 = packer.integer_matrix(std::move(fc1), true);
+    layer.fc1 = packer.upper_matrix(std::move(fc1), hidden);
     layer.fc2 = packer.integer_matrix(std::move(fc2), false);
   } else {
     layer.qkv = packer.matrix(qkv);

@@ -26,8 +26,8 @@ struct Shape {
 
 std::mt19937 generator(1);
 
-std::vector<float> random_weights(size_t count) {
-  std::normal_distribution<float> normal(0.f, 0.1f);
+std::vector<float> random_weights(size_t count, float deviation = 0.1f) {
+  std::normal_distribution<float> normal(0.f, deviation);
   std::vector<float> weights(count);
   for (float& weight : weights) weight = normal(generator);
   return weights;
@@ -67,15 +67,16 @@ void compare(const std::vector<float>& a, const std::vector<float>& b, float tol
   for (size_t i = 0; i < a.size(); ++i) CHECK(std::fabs(a[i] - b[i]) <= tolerance * (1.f + std::fabs(b[i])));
 }
 
-void exercise(const catchlight::Config& config) {
-  const std::vector<float> weights = random_weights(config.parameters());
+// of_integers: the tolerance of 16-bit integers.
+void exercise(const catchlight::Config& config, float deviation = 0.1f, float of_integers = 2e-3f) {
+  const std::vector<float> weights = random_weights(config.parameters(), deviation);
   for (const Shape shape : {Shape{1, 1, 1}, {2, 16, 24}, {3, 9, 17}, {1, 40, 8}}) {
     std::vector<float> expected;
     for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512, CATCHLIGHT_AVX512BF16,
                              CATCHLIGHT_AVX2INT16}) {
       if (!catchlight_supports(instructions)) continue;
       const float tolerance = instructions == CATCHLIGHT_AVX512BF16  ? 1e-2f
-                              : instructions == CATCHLIGHT_AVX2INT16 ? 2e-3f
+                              : instructions == CATCHLIGHT_AVX2INT16 ? of_integers
                                                                      : 1e-3f;
       for (int threads : {1, 3}) {
         catchlight_engine* engine = create(config, weights, threads, instructions);
@@ -128,6 +129,21 @@ void back_project() {
   }
 }
 
+// Attention is in integers altogether only where its bound leaves enough bits.
+void choose_attention() {
+#if defined(__x86_64__)
+  const catchlight::Config config = {2, 1, 1, 16, 2, 2, {2}};
+  std::vector<float> weights = random_weights(config.parameters());
+  const auto in_integers = [&](const catchlight::Kernels& kernels) {
+    return catchlight::Weights(config, weights.data(), kernels).groups[0].layers[1].fraction_bits != nullptr;
+  };
+  CHECK(in_integers(catchlight::kKernelsAvx2Int16));
+  CHECK(!in_integers(catchlight::kKernelsAvx2));
+  for (float& weight : weights) weight *= 10;
+  CHECK(!in_integers(catchlight::kKernelsAvx2Int16));
+#endif
+}
+
 void refuse() {
   const int32_t depth = 1;
   catchlight_config config = {2, 1, 1, 16, 2, 2, 1, &depth};
@@ -146,9 +162,11 @@ void refuse() {
 
 int main() {
   refuse();
+  choose_attention();
   follow();
   back_project();
   exercise({2, 1, 1, 16, 2, 2, {2, 2}});
+  exercise({2, 1, 1, 16, 2, 2, {2}}, 1.f, 0.2f);  // logits that need softmax in floats
   exercise({2, 3, 2, 24, 2, 2, {2}});
   exercise({4, 2, 1, 7, 7, 1, {1, 3}});
   exercise({8, 1, 2, 20, 1, 4, {2}});

@@ -181,19 +181,22 @@ def test_bias_that_drives_every_logit_down_still_sums_to_one(network, instructio
             check(engine, batch, expected, tolerance=5e-5)
 
 
-def test_sums_as_large_as_can_be_do_not_overflow(network, instructions, noise):
+@pytest.mark.parametrize("part", [100, 31.7, 22.4, 15.85, 11.2, 5])  # logits just within their bits, and far beyond
+@pytest.mark.parametrize("signs", [1, 2])
+def test_sums_as_large_as_can_be_do_not_overflow(network, instructions, noise, part, signs):
     checkpoint, _ = network("D16")
     channels = checkpoint.config.embed_dim
     furthest = np.full(channels, -1.0, np.float32)  # what a LayerNorm makes of one channel among zeros
     furthest[0] = channels - 1
     fill = {"conv_first.weight": 0, "norm1.weight": 1, "norm2.weight": 1, "patch_norm.weight": 1, "bias": 0}
-    fill |= {"proj.weight": 0.1, "fc2.weight": 0.1, "qkv.weight": furthest / 100, "fc1.weight": furthest / 100}
+    fill |= {"proj.weight": 0.1, "fc2.weight": 0.1, "qkv.weight": furthest / part, "fc1.weight": furthest / part}
     tensors = {name: tensor.copy() for name, tensor in checkpoint.tensors.items()}
     for name, tensor in tensors.items():
         for end, value in fill.items():
             if name.endswith(end):
                 tensor[:] = value
     tensors["conv_first.weight"][0] = 10
+    tensors["conv_first.bias"][0] = -135 if signs == 2 else 0  # the mean, so that half of the tokens are the opposite
     checkpoint = replace(checkpoint, tensors=tensors)
     batch = noise(1, 16, 24, 3)
     expected = eager(SwinIR.from_checkpoint(checkpoint), batch)

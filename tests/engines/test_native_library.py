@@ -13,11 +13,12 @@ import pytest
 import engines
 from engines import BackendUnavailable, SwinIRConfig
 from engines.back_projection import back_project, reference
-from engines.native.interface import load
+from engines.native.interface import INSTRUCTIONS, load
 
 ROOT = Path(engines.__file__).parents[1]
 SOURCES = ROOT / "engines" / "native"
 BAD_ARGUMENT = 1
+AVX2_INT16 = INSTRUCTIONS["avx2int16"]
 AVX2 = ["-mavx2", "-mfma", "-mno-avx512f"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
 COMPILE = ["g++", "-std=c++17", "-O0", "-w", "-fno-exceptions", "-c"]
@@ -232,6 +233,19 @@ def test_a_unit_has_no_wider_instructions_than_its_own_whatever_cflags_ask_for(f
     assert "__AVX2__" in macros
     assert ("__AVX512F__" in macros) == ("-mavx512f" in flags)
     assert "__AVX512BF16__" not in macros
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_functions_and_attention_in_16_bits_equal_those_in_double_precision(library, tmp_path):
+    if not library.catchlight_supports(AVX2_INT16):
+        pytest.skip("this processor has no AVX2")
+    program = tmp_path / "native_int16"
+    source = Path(__file__).with_name("native_int16.cpp")
+    subprocess.run(["g++", "-std=c++17", "-O1", "-w", *AVX2, source, "-o", program], check=True, timeout=100)
+
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
