@@ -197,16 +197,31 @@ def test_the_command_passes_what_is_as_good_as_bicubic(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("passed: 31 rules, 4 faces")
 
 
-def test_weights_of_scale_four_are_judged_too(tmp_path):
+def scale_four(path):
     config = replace(TINY, scale=4)
-    path = save_checkpoint(tmp_path / "x4", config, SwinIR(config).tensors(), {})
+    return save_checkpoint(path, config, SwinIR(config).tensors(), {})
 
-    record = main(GateConfig(checkpoint=str(path), engine="bicubic", limit=1))
+
+def test_weights_of_scale_four_are_judged_too(tmp_path):
+    path, faces = scale_four(tmp_path / "x4"), photographs(tmp_path, 3, 1)
+
+    record = main(GateConfig(checkpoint=str(path), engine="bicubic", faces=faces))
 
     places = {finding["where"] for finding in record["findings"]}
-    assert {"clean, 30 px", "clean, 45 px"} <= places
-    assert not {"clean, 60 px", "clean, 80 px"} & places
+    assert "clean, 30 px" in places
+    assert not {"clean, 45 px", "clean, 60 px", "clean, 80 px"} & places
     assert all(abs(f["value"]) < 0.01 for f in record["findings"] if f["rule"] == "psnr_rgb no worse than bicubic")
+
+
+def test_weights_of_scale_four_are_judged_on_a_still_face_too(tmp_path):
+    with load_engine("bicubic", scale_four(tmp_path / "x4")) as engine:
+        method = engine_method(engine, "enhanced")
+        study = measure(method, drawn_faces(1), [GradientPupils(), Irises()], still_count=2)
+
+    findings = judge_method(method, study)
+
+    assert {"clean, 30 px", "clean, 45 px", "dark, still"} <= {finding.where for finding in findings}
+    assert all(finding.passed for finding in findings if "than bicubic" in finding.rule)
 
 
 def test_faces_that_are_too_small_for_any_rule_are_no_pass(tmp_path, capsys):
@@ -243,9 +258,10 @@ def test_a_face_that_was_trained_on_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
 def test_a_verdict_goes_into_the_very_file_that_was_judged(tmp_path, suffix):
     other, judged = tiny(tmp_path / "my"), tiny(tmp_path / "my.v2", gain=1.1)
+    faces = photographs(tmp_path, 1.5, 1)  # too small to stand still for the rules, which takes longest
     before = [path.read_bytes() for path in (other, other.with_suffix(".json"), judged)]
 
-    main(GateConfig(checkpoint=f"{tmp_path / 'my.v2'}{suffix}", engine="bicubic", limit=1, write=True))
+    main(GateConfig(checkpoint=f"{tmp_path / 'my.v2'}{suffix}", engine="bicubic", faces=faces, write=True))
 
     assert [path.read_bytes() for path in (other, other.with_suffix(".json"), judged)] == before
     assert load_checkpoint(judged).record["gate"]["sha256"] == load_checkpoint(judged).sha256
@@ -310,7 +326,14 @@ def test_the_bias_comes_with_an_interval_where_the_rule_looks():
     assert high_y > 0.4
 
 
-@pytest.mark.parametrize("tier", [checkpoint.name for checkpoint in candidates()])
+SERVE_UNASKED = [checkpoint.name for checkpoint in candidates()]
+
+
+def test_the_default_serves_unasked():
+    assert DEFAULT_TIER in SERVE_UNASKED
+
+
+@pytest.mark.parametrize("tier", SERVE_UNASKED)
 def test_weights_that_serve_unasked_do_no_harm_to_drawn_eyes(tier):
     with load_engine("auto", tier) as engine:
         findings = judged(engine_method(engine, tier))
