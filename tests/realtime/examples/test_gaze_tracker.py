@@ -19,6 +19,7 @@ from realtime import RecordingError
 from realtime.config import CropConfig
 from realtime.crops import Cropper
 from realtime.demo import GAZE_PATH, DemoCamera
+from realtime.examples import gaze_tracker, table
 from realtime.examples.gaze_tracker import OneEuro, demo_errors, find_iris, signal, signals_of
 from realtime.examples.table import iris_table
 from realtime.landmarks import FaceMesh
@@ -193,22 +194,30 @@ def test_without_a_screen_the_tracker_says_what_goes_without():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("example", "words", "told"),
     [
-        (["gaze_tracker", "--demo", "none"], "none: expected a folder with a recording, got none"),
-        (["gaze_tracker", "--no-screen", "--connect", "nowhere"], "nowhere: expected an endpoint"),
-        (["table", "none"], "none: expected a folder with a recording, got none"),
-        (["table"], "the following arguments are required: folder"),
+        (gaze_tracker, ["--demo", "none"], "none: expected a folder with a recording, got none"),
+        (gaze_tracker, ["--no-screen", "--connect", "nowhere"], "nowhere: expected an endpoint"),
+        (table, ["none"], "none: expected a folder with a recording, got none"),
+        (table, [], "the following arguments are required: folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_an_example_cannot_do_is_said_in_a_line(words, told):
-    example, *arguments = words
+def test_what_an_example_cannot_do_is_said_in_a_line(example, words, told, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [example.__name__, *words])
 
-    done = subprocess.run(
-        [sys.executable, "-m", f"realtime.examples.{example}", *arguments], capture_output=True, text=True, check=False
-    )
+    with pytest.raises(SystemExit) as ended:
+        example.main()
 
-    assert done.returncode == 2
-    assert told in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told in said.splitlines()[-1]
+
+
+def test_the_table_is_a_program(recording):
+    command = [sys.executable, "-m", "realtime.examples.table", recording]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert len(done.stdout.splitlines()) == 1 + A_LOOK * len(GAZE_PATH)
+    assert done.stderr == ""
