@@ -420,14 +420,13 @@ def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_tim
     ("bind", "keyed"),
     [
         ("tcp://127.0.0.1:*", False),
-        ("tcp://127.0.0.1:*", True),
         ("tcp://0.0.0.0:*", True),
         ("ipc://{folder}/eyes", False),
     ],
-    ids=["loopback", "loopback with keys", "other hosts", "ipc"],
+    ids=["loopback", "other hosts with keys", "ipc"],
 )
 def test_subscribers_that_stall_one_after_the_other_cost_little_memory_and_come_back(bind, keyed, tmp_path):
-    count, fps, server, client = 50, 30, [], []
+    count, fps, server, client = 30, 30, [], []  # were none of them hung up, they would cost 30 MB or more
     if keyed:
         make_server_keys(tmp_path / "keys")
         server, client = [tmp_path / "keys"], [make_client_keys(tmp_path / "keys", "crowd", tmp_path / "crowd.json")]
