@@ -1,18 +1,22 @@
 .PHONY: audit check format fuzz lock quiet sanitize test
 
+# What measures no time and needs no second core for itself: two at a time. All other tests, new ones too, run alone.
+SIDE_BY_SIDE = tests/train tests/benchmarks/test_benefit.py tests/realtime/examples tests/realtime/test_preview_browser.py
+
 check:
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
-	pytest
+	$(MAKE) test
 
 format:
 	ruff format .
 	ruff check --fix .
 
 test:
-	pytest
+	pytest -n 2 --dist worksteal $(SIDE_BY_SIDE)
+	pytest $(SIDE_BY_SIDE:%=--ignore %)
 
 # What is measured: other subscribers' latency beside 1, 10 and 50 that stall for up to a minute. Four minutes.
 quiet:
