@@ -333,6 +333,7 @@ def test_the_default_serves_unasked():
     assert DEFAULT_TIER in SERVE_UNASKED
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("tier", SERVE_UNASKED)
 def test_weights_that_serve_unasked_do_no_harm_to_drawn_eyes(tier):
     with load_engine("auto", tier) as engine:
