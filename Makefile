@@ -41,9 +41,10 @@ fuzz:
 # The native library's driver under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 NATIVE = back_projection interface network pool registration weights kernel_portable
 ifeq ($(shell uname -m),x86_64)
-NATIVE += kernel_avx2 kernel_avx512 kernel_avx512bf16
+NATIVE += kernel_avx2 kernel_avxvnni kernel_avx512 kernel_avx512bf16
 endif
 FLAGS_kernel_avx2 = -mavx2 -mfma -mno-avx512f
+FLAGS_kernel_avxvnni = $(FLAGS_kernel_avx2)
 FLAGS_kernel_avx512 = -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -w
 FLAGS_kernel_avx512bf16 = $(FLAGS_kernel_avx512) -mavx512bf16
 CXX_SANITIZED = $(CXX) -std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fno-sanitize-recover=all

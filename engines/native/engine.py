@@ -15,7 +15,7 @@ from engines.errors import BackendUnavailable, EngineError
 from engines.native import interface
 from engines.native.interface import INSTRUCTIONS, MAX_THREADS
 
-Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16"]
+Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2int16", "avxvnniint16"]
 
 
 class NativeEngine(Engine):
@@ -23,10 +23,10 @@ class NativeEngine(Engine):
 
     threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes every core that this process may use.
     instructions: forces an instruction set; "auto" takes the fastest that the processor has. All equal the network in
-    single precision to a 100,000th, but two: avx512bf16 rounds factors of products to bfloat16 and stays within 1/255,
-    avx2int16 to 16-bit integers and stays within a quarter of that, for the shipped tiers; a network in which some
-    channels are a hundred times as large as others loses more by it, and wants avx2. For a network whose heads have an
-    odd number of channels they are the same as avx512 and avx2.
+    single precision to a 100,000th, but three: avx512bf16 rounds factors of products to bfloat16 and stays within
+    1/255, avx2int16 to 16-bit integers and stays within a quarter of that, for the shipped tiers; a network in which
+    some channels are a hundred times as large as others loses more by it, and wants avx2. avxvnniint16 gives the bytes
+    of avx2int16. For a network whose heads have an odd number of channels they are the same as avx512, avx2 and avx2.
     Raises BackendUnavailable where the library is not built or the processor lacks the instructions, ValueError for
     instructions that do not exist, EngineError when memory or threads run out.
     """
@@ -64,7 +64,7 @@ class NativeEngine(Engine):
         self._destroy = weakref.finalize(self, _destroy, self._library, self._engine, os.getpid())
         self._destroy.atexit = False  # another thread may be in it
         self.instructions: str = self._library.catchlight_name(self._engine).decode()
-        """The instruction set that runs: avx512bf16, avx512, avx2int16, avx2 or portable."""
+        """The instruction set that runs: avx512bf16, avx512, avxvnniint16, avx2int16, avx2 or portable."""
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._enhance(batch, None)

@@ -4,6 +4,10 @@
 #include <new>
 #include <system_error>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "back_projection.h"
 #include "network.h"
 #include "registration.h"
@@ -46,6 +50,14 @@ bool valid(const catchlight_config& c) {
   return layers <= 64;
 }
 
+#if defined(__x86_64__)
+// Clang 14's __builtin_cpu_supports does not know it. That the system keeps the registers of AVX must be known already.
+bool has_avxvnni() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && eax >> 4 & 1;
+}
+#endif
+
 // Null where the processor or the build lacks the instruction set. odd: a head has an odd number of channels, so that
 // pairs of them would cross from one head into the next.
 const Kernels* find_kernels(int32_t instructions, bool odd) {
@@ -60,6 +72,10 @@ const Kernels* find_kernels(int32_t instructions, bool odd) {
   }
   if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
     return &catchlight::kKernelsAvx512;
+  }
+  const bool vnni = avx2 && &catchlight::kKernelsAvxVnniInt16 != nullptr && has_avxvnni();
+  if (vnni && (instructions == CATCHLIGHT_AVXVNNIINT16 || instructions == CATCHLIGHT_AUTO)) {
+    return odd ? &catchlight::kKernelsAvx2 : &catchlight::kKernelsAvxVnniInt16;
   }
   if (avx2 && (instructions == CATCHLIGHT_AVX2INT16 || instructions == CATCHLIGHT_AUTO)) {
     return odd ? &catchlight::kKernelsAvx2 : &catchlight::kKernelsAvx2Int16;
@@ -93,7 +109,7 @@ int32_t catchlight_supports(int32_t instructions) { return find_kernels(instruct
 int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count, int32_t threads,
                           int32_t instructions, catchlight_engine** engine) {
   if (config == nullptr || weights == nullptr || engine == nullptr || !valid(*config) ||
-      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVX2INT16)) {
+      !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVXVNNIINT16)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
   const Kernels* kernels = find_kernels(instructions, config->embed_dim / config->heads % 2 != 0);

@@ -31,6 +31,7 @@ typedef enum {
   CATCHLIGHT_AVX512 = 3,
   CATCHLIGHT_AVX512BF16 = 4,  // factors of products in bfloat16, where a head has an even number of channels
   CATCHLIGHT_AVX2INT16 = 5,   // factors of products as 16-bit integers, under the same condition
+  CATCHLIGHT_AVXVNNIINT16 = 6,  // the same numbers, with AVX-VNNI's products of them
 } catchlight_instructions;
 
 // As SwinIRConfig in engines/config.py; the window is always 8.
@@ -57,7 +58,7 @@ CATCHLIGHT_EXPORT int32_t catchlight_create(const catchlight_config* config, con
 CATCHLIGHT_EXPORT int32_t catchlight_run(catchlight_engine* engine, const uint8_t* input, int32_t images,
                                          int32_t height, int32_t width, uint8_t* output, float* exact);
 
-// The instruction set that the engine runs: "avx512bf16", "avx512", "avx2int16", "avx2" or "portable".
+// The instruction set that the engine runs: "avx512bf16", "avx512", "avxvnniint16", "avx2int16", "avx2" or "portable".
 CATCHLIGHT_EXPORT const char* catchlight_name(const catchlight_engine* engine);
 
 // Joins the threads and frees everything; null is harmless.

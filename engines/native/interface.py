@@ -15,7 +15,7 @@ LIBRARY = Path(__file__).with_name("library.so")
 INTERFACE = 3
 MAX_THREADS = 64
 SCALES = (2, 4, 8)
-INSTRUCTIONS = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4, "avx2int16": 5}
+INSTRUCTIONS = {"auto": 0, "portable": 1, "avx2": 2, "avx512": 3, "avx512bf16": 4, "avx2int16": 5, "avxvnniint16": 6}
 
 _OK, _BAD_ARGUMENT, _OUT_OF_MEMORY, _NO_INSTRUCTIONS, _NO_THREADS = range(5)
 _REASONS = {

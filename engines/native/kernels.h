@@ -144,6 +144,7 @@ extern const Kernels kKernelsPortable;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx2Int16;
+extern const Kernels kKernelsAvxVnniInt16 __attribute__((weak));  // its address is null where the build left it out
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512Bf16;
 #endif

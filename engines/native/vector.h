@@ -143,9 +143,14 @@ CATCHLIGHT_INLINE Vector multiply_add(Vector sum, Vector a, Vector b) {
   if constexpr (kHeld == 2) return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #elif defined(CATCHLIGHT_AVX2_ONLY)
   if constexpr (kInteger<kHeld>) {
+#if defined(CATCHLIGHT_AVXVNNI)
+    // Assemblers take AVX-512's encoding of it unless asked for this one.
+    asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+#else
     // GCC 12 would compute all products of a tile first, and sums would not stay in their registers.
     Vector products;
     asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=x"(products) : "x"(a), "x"(b));
+#endif
     return sum;
   }
 #endif

@@ -71,18 +71,21 @@ void compare(const std::vector<float>& a, const std::vector<float>& b, float tol
 void exercise(const catchlight::Config& config, float deviation = 0.1f, float of_integers = 2e-3f) {
   const std::vector<float> weights = random_weights(config.parameters(), deviation);
   for (const Shape shape : {Shape{1, 1, 1}, {2, 16, 24}, {3, 9, 17}, {1, 40, 8}}) {
-    std::vector<float> expected;
+    std::vector<float> expected, integers;
     for (int instructions : {CATCHLIGHT_PORTABLE, CATCHLIGHT_AVX2, CATCHLIGHT_AVX512, CATCHLIGHT_AVX512BF16,
-                             CATCHLIGHT_AVX2INT16}) {
+                             CATCHLIGHT_AVX2INT16, CATCHLIGHT_AVXVNNIINT16}) {
       if (!catchlight_supports(instructions)) continue;
-      const float tolerance = instructions == CATCHLIGHT_AVX512BF16  ? 1e-2f
-                              : instructions == CATCHLIGHT_AVX2INT16 ? of_integers
-                                                                     : 1e-3f;
+      const float tolerance = instructions == CATCHLIGHT_AVX512BF16     ? 1e-2f
+                              : instructions == CATCHLIGHT_AVX2INT16    ? of_integers
+                              : instructions == CATCHLIGHT_AVXVNNIINT16 ? of_integers
+                                                                        : 1e-3f;
       for (int threads : {1, 3}) {
         catchlight_engine* engine = create(config, weights, threads, instructions);
         const std::vector<float> exact = run(engine, config, shape);
         if (expected.empty()) expected = exact;
         compare(exact, expected, tolerance);
+        if (instructions == CATCHLIGHT_AVX2INT16) integers = exact;
+        if (instructions == CATCHLIGHT_AVXVNNIINT16) CHECK(exact == integers);
         run(engine, config, {1, 8, 8});
         compare(run(engine, config, shape), expected, tolerance);
         catchlight_destroy(engine);

@@ -20,12 +20,12 @@ from engines.native import interface
 from engines.native.engine import NativeEngine
 from engines.swinir import SwinIR
 
-INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avx512", "avx512bf16")
+INSTRUCTIONS = ("portable", "avx2", "avx2int16", "avxvnniint16", "avx512", "avx512bf16")
 
 CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 # How far those that round factors to 16 bits may be from the network.
-ROUNDED = {"avx2int16": 0.25 / 255, "avx512bf16": 1 / 255}
+ROUNDED = {"avx2int16": 0.25 / 255, "avxvnniint16": 0.25 / 255, "avx512bf16": 1 / 255}
 
 NETWORKS = {
     "D16": {"embed_dim": 16, "heads": 2, "depths": (2, 2)},
@@ -210,6 +210,22 @@ def test_sums_as_large_as_can_be_do_not_overflow(network, instructions, noise, p
         assert np.abs(exact - expected).max() < np.abs(expected).max() * (0.02 if each == "avx512bf16" else 1e-3)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_avxvnni_gives_the_bits_of_avx2(network, instructions, noise, name):
+    if "avxvnniint16" not in instructions:
+        pytest.skip("this processor has no avxvnniint16")
+    checkpoint, _ = network(name)
+    batch = noise(2, 17, 30, 3 * checkpoint.config.frames)
+
+    outputs = []
+    for each in ("avx2int16", "avxvnniint16"):
+        outputs.append(np.empty((2, 17 * checkpoint.config.scale, 30 * checkpoint.config.scale, 3), np.float32))
+        with NativeEngine(checkpoint, instructions=each) as engine:
+            engine._enhance(batch, outputs[-1])
+
+    np.testing.assert_array_equal(outputs[1], outputs[0])
+
+
 def test_threads_do_not_change_a_bit(network, instructions, noise):
     checkpoint, _ = network("U48")
     batch = noise(3, 33, 18, 9)
@@ -377,7 +393,9 @@ def test_the_widest_instructions_are_chosen(network, instructions):
         assert engine.instructions == instructions[-1]
 
 
-@pytest.mark.parametrize(("each", "single"), [("avx2int16", "avx2"), ("avx512bf16", "avx512")])
+@pytest.mark.parametrize(
+    ("each", "single"), [("avx2int16", "avx2"), ("avxvnniint16", "avx2"), ("avx512bf16", "avx512")]
+)
 def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, instructions, each, single):
     if each not in instructions:
         pytest.skip(f"this processor has no {each}")
@@ -392,7 +410,8 @@ def test_heads_of_an_odd_number_of_channels_stay_in_single_precision(network, in
     [
         (
             {"instructions": "mmx"},
-            "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, got 'mmx'",
+            "instructions: expected one of auto, portable, avx2, avx512, avx512bf16, avx2int16, avxvnniint16, "
+            "got 'mmx'",
         ),
     ],
 )

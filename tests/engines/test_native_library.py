@@ -81,7 +81,7 @@ def create(library, *, depths=(2,), count=None, threads=1, instructions=0, **fie
         {"threads": 0},
         {"threads": 65},
         {"instructions": -1},
-        {"instructions": 6},
+        {"instructions": 7},
     ],
     ids=str,
 )
@@ -224,6 +224,26 @@ def test_installation_succeeds_without_a_compiler_and_leaves_no_older_library(tm
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_compiler_without_avxvnni_builds_the_rest(tmp_path):
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *kernel_avxvnni.cpp*) exit 1;; esac\nexec g++ "$@" -O0\n')
+    compiler.chmod(0o755)
+    tools = {"CC": str(compiler), "CXX": str(compiler)}
+
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-lib", tmp_path, "--build-temp", tmp_path],
+        cwd=ROOT, env=os.environ | tools, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "kernel_avxvnni.cpp is left out" in done.stdout + done.stderr
+    library = ctypes.CDLL(str(tmp_path / "engines" / "native" / "library.so"))
+    assert library.catchlight_supports(INSTRUCTIONS["auto"])
+    assert not library.catchlight_supports(INSTRUCTIONS["avxvnniint16"])
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has several instruction sets")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 @pytest.mark.parametrize("flags", [AVX2, [*AVX512, "-mno-avx512bf16"]], ids=["avx2", "avx512"])
 def test_a_unit_has_no_wider_instructions_than_its_own_whatever_cflags_ask_for(flags):
     wider = ["g++", "-march=sapphirerapids", *flags, "-dM", "-E", "-x", "c++", os.devnull]
@@ -254,6 +274,7 @@ def test_functions_and_attention_in_16_bits_equal_those_in_double_precision(libr
     ("unit", "flags", "tables"),
     [
         ("kernel_avx2", AVX2, ["Avx2", "Avx2Int16"]),
+        ("kernel_avxvnni", AVX2, ["AvxVnniInt16"]),
         ("kernel_avx512", AVX512, ["Avx512"]),
         ("kernel_avx512bf16", [*AVX512, "-mavx512bf16"], ["Avx512Bf16"]),
     ],
