@@ -131,7 +131,7 @@ struct Writing {
 // Each function works on one window, given by its index in the map, with scratch of its thread's own.
 struct Kernels {
   const char* name;
-  int pack;  // what Matrix::pack must be; bfloat16: but for the first and last convolution of a network, where it is 1
+  int pack;  // what Matrix::pack must be; bfloat16: but for a network's first and last two convolutions, where it is 1
   bool integer;  // factors are integers
   void (*read)(const Reading&, int window);
   void (*layer)(const LayerCall&, int window, float* scratch);

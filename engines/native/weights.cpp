@@ -427,7 +427,8 @@ size_t Config::parameters() const {
 Weights::Weights(const Config& config, const float* from, const Kernels& kernels) : storage_(packed_size(config)) {
   Packer packer(from, storage_.data(), kernels.pack);
   const int c = config.channels, pack = kernels.pack;
-  // Between pixels and features single precision is kept, not bfloat16: that is where rounding would be seen most.
+  // Between pixels and features, and behind the last layer, single precision is kept, not bfloat16: that is where
+  // rounding would be seen most.
   const int outer = kernels.integer ? pack : 1;
   conv_first = packer.convolution(config.inputs(), c, outer, kernels.integer);
   patch_norm = packer.affine(c);
@@ -438,7 +439,7 @@ Weights::Weights(const Config& config, const float* from, const Kernels& kernels
     groups.push_back(std::move(group));
   }
   norm = packer.affine(c);
-  conv_body = packer.convolution(c, c, pack, kernels.integer);
+  conv_body = packer.convolution(c, c, outer, kernels.integer);
   conv_up = packer.convolution(c, config.outputs(), outer, kernels.integer);
 }
 
