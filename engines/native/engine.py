@@ -22,12 +22,13 @@ class NativeEngine(Engine):
     """Runs a checkpoint on the CPU's vector units.
 
     threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes every core that this process may use.
-    instructions: forces an instruction set; "auto" takes the fastest that the processor has. All equal the network in
-    single precision to a 100,000th, but three: avx512bf16 rounds factors of products to bfloat16 and stays within
-    1/255, or 2.1/255 for fine8 and large8 on black and white noise; avx2int16 rounds them to 16-bit integers and stays
-    within a quarter of 1/255, for the shipped tiers; a network in which some channels are a hundred times as large as
-    others loses more by it, and wants avx2. avxvnniint16 gives the bytes of avx2int16. For a network whose heads have
-    an odd number of channels they are the same as avx512, avx2 and avx2.
+    instructions: forces an instruction set; "auto" takes the fastest that the processor has and that stays within 1/255
+    of the network. All equal the network in single precision to a 100,000th, but three: avx512bf16 rounds factors of
+    products to bfloat16, with which networks at the pixels' own resolution (unshuffle 1) are up to 2.1/255 away on
+    black and white noise, so that "auto" takes integers for these. avx2int16 rounds factors to 16-bit integers and
+    stays within a quarter of 1/255, for the shipped tiers; a network in which some channels are a hundred times as
+    large as others loses more by it, and wants avx2. avxvnniint16 gives the bytes of avx2int16. For a network whose
+    heads have an odd number of channels they are the same as avx512, avx2 and avx2.
     Raises BackendUnavailable where the library is not built or the processor lacks the instructions, ValueError for
     instructions that do not exist, EngineError when memory or threads run out.
     """

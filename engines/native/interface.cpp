@@ -59,18 +59,21 @@ bool has_avxvnni() {
 #endif
 
 // Null where the processor or the build lacks the instruction set. odd: a head has an odd number of channels, so that
-// pairs of them would cross from one head into the next.
-const Kernels* find_kernels(int32_t instructions, bool odd) {
+// pairs of them would cross from one head into the next. fine: the network's grid is that of the pixels; bfloat16 takes
+// such networks further than 1/255 from themselves (benchmarks/native.md), so that it must be asked for, and 16-bit
+// integers serve, which are as fast as single precision in longer vectors or faster.
+const Kernels* find_kernels(int32_t instructions, bool odd, bool fine) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  if (bf16 && (instructions == CATCHLIGHT_AVX512BF16 || instructions == CATCHLIGHT_AUTO)) {
+  const bool integers = bf16 && fine && !odd && instructions == CATCHLIGHT_AUTO;
+  if (bf16 && (instructions == CATCHLIGHT_AVX512BF16 || (instructions == CATCHLIGHT_AUTO && !integers))) {
     return odd ? &catchlight::kKernelsAvx512 : &catchlight::kKernelsAvx512Bf16;
   }
-  if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
+  if (avx512 && (instructions == CATCHLIGHT_AVX512 || (instructions == CATCHLIGHT_AUTO && !integers))) {
     return &catchlight::kKernelsAvx512;
   }
   const bool vnni = avx2 && &catchlight::kKernelsAvxVnniInt16 != nullptr && has_avxvnni();
@@ -104,7 +107,7 @@ int32_t guarded(F f) noexcept {
 
 int32_t catchlight_interface(void) { return CATCHLIGHT_INTERFACE; }
 
-int32_t catchlight_supports(int32_t instructions) { return find_kernels(instructions, false) != nullptr; }
+int32_t catchlight_supports(int32_t instructions) { return find_kernels(instructions, false, false) != nullptr; }
 
 int32_t catchlight_create(const catchlight_config* config, const float* weights, size_t count, int32_t threads,
                           int32_t instructions, catchlight_engine** engine) {
@@ -112,7 +115,7 @@ int32_t catchlight_create(const catchlight_config* config, const float* weights,
       !between(threads, 1, kMaxThreads) || !between(instructions, CATCHLIGHT_AUTO, CATCHLIGHT_AVXVNNIINT16)) {
     return CATCHLIGHT_BAD_ARGUMENT;
   }
-  const Kernels* kernels = find_kernels(instructions, config->embed_dim / config->heads % 2 != 0);
+  const Kernels* kernels = find_kernels(instructions, config->embed_dim / config->heads % 2 != 0, config->unshuffle == 1);
   if (kernels == nullptr) return CATCHLIGHT_NO_INSTRUCTIONS;
   return guarded([&]() -> int32_t {
     const Config checked = {config->scale, config->frames,    config->unshuffle, config->embed_dim,
