@@ -426,7 +426,7 @@ def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_tim
     ids=["loopback", "other hosts with keys", "ipc"],
 )
 def test_subscribers_that_stall_one_after_the_other_cost_little_memory_and_come_back(bind, keyed, tmp_path):
-    count, fps, server, client = 30, 30, [], []  # were none of them hung up, they would cost 30 MB or more
+    count, fps, server, client = 30, 30, [], []
     if keyed:
         make_server_keys(tmp_path / "keys")
         server, client = [tmp_path / "keys"], [make_client_keys(tmp_path / "keys", "crowd", tmp_path / "crowd.json")]
@@ -445,7 +445,8 @@ def test_subscribers_that_stall_one_after_the_other_cost_little_memory_and_come_
             came_back = _connections(publisher, count)
 
     logging.info("%d stalled, one after the other: publisher %+.1f MB", count, max(rss_mb) - rss_mb[0])
-    assert max(rss_mb) - rss_mb[0] < 20
+    # At most 20 on a quiet machine (make quiet); a busy one hangs up later. Were nobody hung up, it would be 38 or so.
+    assert max(rss_mb) - rss_mb[0] < 28
     assert left == 0
     assert came_back == count
 
@@ -486,9 +487,11 @@ def test_a_slow_reader_goes_on_and_one_who_takes_nothing_is_hung_up(bind, tmp_pa
             if number % 8 == 0 and reader.poll(0):
                 read.append(wire.decode(reader.recv()).sent_seq)
         caplog.clear()
-        for _ in range(60):
+        for _ in range(300):
             publisher.send(wire.encode(frame, stream=publisher.stream))
             time.sleep(1 / 30)
+            if "hung up" in caplog.text:
+                break
 
     assert len(read) > 8
     assert read == sorted(set(read))
