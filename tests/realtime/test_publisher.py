@@ -426,29 +426,32 @@ def test_stalled_subscribers_cost_the_publisher_no_memory_and_the_healthy_no_tim
     ids=["loopback", "other hosts with keys", "ipc"],
 )
 def test_subscribers_that_stall_one_after_the_other_cost_little_memory_and_come_back(bind, keyed, tmp_path):
-    count, fps, server, client = 30, 30, [], []
+    count, fps, server, client = 30, 30, [], []  # were none of them hung up, they would cost 38 MB or so
     if keyed:
         make_server_keys(tmp_path / "keys")
         server, client = [tmp_path / "keys"], [make_client_keys(tmp_path / "keys", "crowd", tmp_path / "crowd.json")]
-    with process("publish", fps, bind.format(folder=tmp_path), *server) as publisher:
-        endpoint = publisher.stdout.readline().strip().replace("0.0.0.0", "127.0.0.1")
-        with process("crowd", endpoint, count, *client) as crowd:
-            subscribers = [psutil.Process(int(number)) for number in crowd.stdout.readline().split()]
-            rss_mb = [_rss_mb(publisher)]
-            for subscriber in subscribers:
-                subscriber.suspend()  # each holds other messages than the one before
-                time.sleep(5 / fps)
-                rss_mb.append(_rss_mb(publisher))
-            left = _connections(publisher, 0)
-            for subscriber in subscribers:
-                subscriber.resume()
-            came_back = _connections(publisher, count)
+    for _ in range(2):  # a machine that stops for a second hangs up later, and twice in a row it hardly does
+        with process("publish", fps, bind.format(folder=tmp_path), *server) as publisher:
+            endpoint = publisher.stdout.readline().strip().replace("0.0.0.0", "127.0.0.1")
+            with process("crowd", endpoint, count, *client) as crowd:
+                subscribers = [psutil.Process(int(number)) for number in crowd.stdout.readline().split()]
+                rss_mb = [_rss_mb(publisher)]
+                for subscriber in subscribers:
+                    subscriber.suspend()  # each holds other messages than the one before
+                    time.sleep(5 / fps)
+                    rss_mb.append(_rss_mb(publisher))
+                left = _connections(publisher, 0)
+                for subscriber in subscribers:
+                    subscriber.resume()
+                came_back = _connections(publisher, count)
+        grown_mb = max(rss_mb) - rss_mb[0]
+        logging.info("%d stalled, one after the other: publisher %+.1f MB", count, grown_mb)
+        assert left == 0
+        assert came_back == count
+        if grown_mb < 20:
+            break
 
-    logging.info("%d stalled, one after the other: publisher %+.1f MB", count, max(rss_mb) - rss_mb[0])
-    # At most 20 on a quiet machine (make quiet); a busy one hangs up later. Were nobody hung up, it would be 38 or so.
-    assert max(rss_mb) - rss_mb[0] < 28
-    assert left == 0
-    assert came_back == count
+    assert grown_mb < 20
 
 
 @only_linux
