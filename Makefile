@@ -49,7 +49,7 @@ FLAGS_kernel_avx512 = -mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -w
 FLAGS_kernel_avx512bf16 = $(FLAGS_kernel_avx512) -mavx512bf16
 CXX_SANITIZED = $(CXX) -std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fno-sanitize-recover=all
 
-build/%/native_driver: $(wildcard engines/native/*.cpp engines/native/*.h) tests/engines/native_driver.cpp
+build/%/native_driver: $(wildcard engines/native/*.cpp engines/native/*.h) tests/engines/native_driver.cpp tests/engines/native_check.h
 	mkdir -p $(@D)
 	$(foreach unit,$(NATIVE),$(CXX_SANITIZED) -fsanitize=$* $(FLAGS_$(unit)) -c engines/native/$(unit).cpp -o $(@D)/$(unit).o &&) true
 	$(CXX_SANITIZED) -fsanitize=$* tests/engines/native_driver.cpp $(NATIVE:%=$(@D)/%.o) -o $@

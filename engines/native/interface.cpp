@@ -69,14 +69,16 @@ const Kernels* find_kernels(int32_t instructions, bool odd, bool fine) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  const bool integers = bf16 && fine && !odd && instructions == CATCHLIGHT_AUTO;
-  if (bf16 && (instructions == CATCHLIGHT_AVX512BF16 || (instructions == CATCHLIGHT_AUTO && !integers))) {
+  const bool vnni = avx2 && &catchlight::kKernelsAvxVnniInt16 != nullptr && has_avxvnni();
+  if (bf16 && fine && !odd && instructions == CATCHLIGHT_AUTO) {
+    instructions = vnni ? CATCHLIGHT_AVXVNNIINT16 : CATCHLIGHT_AVX2INT16;
+  }
+  if (bf16 && (instructions == CATCHLIGHT_AVX512BF16 || instructions == CATCHLIGHT_AUTO)) {
     return odd ? &catchlight::kKernelsAvx512 : &catchlight::kKernelsAvx512Bf16;
   }
-  if (avx512 && (instructions == CATCHLIGHT_AVX512 || (instructions == CATCHLIGHT_AUTO && !integers))) {
+  if (avx512 && (instructions == CATCHLIGHT_AVX512 || instructions == CATCHLIGHT_AUTO)) {
     return &catchlight::kKernelsAvx512;
   }
-  const bool vnni = avx2 && &catchlight::kKernelsAvxVnniInt16 != nullptr && has_avxvnni();
   if (vnni && (instructions == CATCHLIGHT_AVXVNNIINT16 || instructions == CATCHLIGHT_AUTO)) {
     return odd ? &catchlight::kKernelsAvx2 : &catchlight::kKernelsAvxVnniInt16;
   }

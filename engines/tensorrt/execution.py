@@ -34,6 +34,8 @@ class Execution(nn.Module):
                 expected = f"{kinds[tensor.dtype]} {tuple(tensor.shape)}"
                 raise EngineError(f"tensor {name}: expected {expected}, got {kind} {shape}")
             self.context.set_tensor_address(name, tensor.data_ptr())
+        if left:
+            raise EngineError(f"expected one tensor in and one out, got {self.engine.num_io_tensors}")
 
     def forward(self, x: Tensor) -> Tensor:
         self.source.copy_(x)

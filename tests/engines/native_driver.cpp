@@ -9,16 +9,9 @@
 
 #include "../../engines/native/interface.h"
 #include "../../engines/native/weights.h"
+#include "native_check.h"
 
 namespace {
-
-#define CHECK(condition)                                                        \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-      std::exit(1);                                                             \
-    }                                                                           \
-  } while (false)
 
 struct Shape {
   int images, height, width;

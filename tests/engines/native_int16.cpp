@@ -8,18 +8,11 @@
 #include <vector>
 
 #include "../../engines/native/attention_int16.h"
+#include "native_check.h"
 
 using namespace catchlight;
 
 namespace {
-
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                        \
-    }                                                                      \
-  } while (false)
 
 // A lane of factors.
 float pair(int low, int high) {

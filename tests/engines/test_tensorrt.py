@@ -113,8 +113,9 @@ def test_an_engine_runs_on_tensors_that_stay_where_they_are(monkeypatch):
         (((*BATCH[:3], (1, 7)), ENHANCED), r"tensor batch: expected Kind.UINT8 \(1, 6\), got Kind.UINT8 \(1, 7\)"),
         ((BATCH, (*ENHANCED[:2], Kind.HALF, (2, 3))), r"tensor enhanced: expected Kind.UINT8 .* got Kind.HALF"),
         ((BATCH, ENHANCED, ("mask", *BATCH[1:])), "one tensor in and one out, got mask besides"),
+        ((BATCH,), "one tensor in and one out, got 1"),
     ],
-    ids=["shape", "kind", "number"],
+    ids=["shape", "kind", "more", "fewer"],
 )
 def test_an_engine_with_other_tensors_is_refused(tensors, reason):
     with pytest.raises(EngineError, match=reason):
