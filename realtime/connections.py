@@ -3,9 +3,11 @@
 ZeroMQ keeps a few messages for each subscriber. Those who stall at the same time hold the same ones, but those who
 stall one after the other hold different ones, for as long as they like. ZeroMQ tells nobody who stands still, and its
 heartbeats wait behind the message that he does not take. Linux does tell: a socket knows how many bytes its peer has
-yet to take. Once everyone who stalls is hung up in time, all of them together hold no more than what was sent in that
-time and one queue, however many they are. A slow reader over ipc may be taken for one who stalls, since his bytes are
-as many as there may be whenever they are looked at; he connects again, and loses no more than he would in any case.
+yet to take and, over TCP, how many he has taken. The former alone is not enough: frames come at a steady pace, and
+where a busy machine acknowledges late, the same end of a message waits at every look. Once everyone who stalls is hung
+up in time, all of them together hold no more than what was sent in that time and one queue, however many they are. A
+slow reader over ipc may be taken for one who stalls, since his bytes are as many as there may be whenever they are
+looked at; he connects again, and loses no more than he would in any case.
 
 ZeroMQ also keeps each subscription, in some fifty bytes of memory for each of its own, and nothing bounds their number.
 An XPUB socket tells of each new one, and of each that ends, by which connection it came.
@@ -33,6 +35,7 @@ _LOOK_S: Final = 0.2
 _FAREWELL_MS: Final = 10_000
 # What happened, the connection's descriptor; pyzmq's own parser would load asyncio at every start.
 _EVENT: Final = struct.Struct("=Hi")
+_BYTES_ACKED: Final = struct.Struct("=120xQ")  # of Linux's tcp_info, since 4.1
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +43,8 @@ _log = logging.getLogger(__name__)
 class _Connection:
     inode: int
     waiting: int  # bytes that the peer had yet to take at the last look
-    since_s: float  # since when that number stands still
+    taken: int  # bytes that he had taken until then; 0 where nobody counts them
+    since_s: float  # since when both numbers stand still
     subscribed: int = 0  # bytes, all together
 
 
@@ -77,9 +81,9 @@ class Connections:
         self._due_s = now_s + _LOOK_S
         self._read_events(now_s)
         for number, connection in self._open.items():
-            waiting = _waiting(number)
-            if waiting == 0 or waiting != connection.waiting:
-                connection.waiting, connection.since_s = waiting, now_s
+            waiting, taken = _waiting(number), _taken(number)
+            if waiting == 0 or (waiting, taken) != (connection.waiting, connection.taken):
+                connection.waiting, connection.taken, connection.since_s = waiting, taken, now_s
             elif now_s - connection.since_s >= PATIENCE_S:
                 connection.since_s = now_s
                 _log.info("a subscriber has taken nothing for %g s and is hung up", PATIENCE_S)
@@ -111,7 +115,7 @@ class Connections:
                 self._open.pop(number, None)
                 continue
             with suppress(OSError):  # gone again already
-                self._open[number] = _Connection(os.fstat(number).st_ino, 0, now_s)
+                self._open[number] = _Connection(os.fstat(number).st_ino, 0, 0, now_s)
 
 
 def _waiting(number: int) -> int:
@@ -119,6 +123,20 @@ def _waiting(number: int) -> int:
         return int(struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0])
     except OSError:  # closed since the events were read
         return 0
+
+
+def _taken(number: int) -> int:
+    try:
+        borrowed = socket.socket(fileno=number)
+    except OSError:  # closed since the events were read
+        return 0
+    try:
+        info = borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
+    except OSError:  # ipc
+        return 0
+    finally:
+        borrowed.detach()
+    return int(_BYTES_ACKED.unpack(info)[0]) if len(info) == _BYTES_ACKED.size else 0
 
 
 def _hang_up(number: int, inode: int) -> None:
