@@ -32,6 +32,11 @@ class Toolkit(ABC):
 
     name: str
 
+    @property
+    def phase(self) -> str:
+        """What build() is at, for people, from any thread; empty where the compiler does not tell."""
+        return ""
+
     @abstractmethod
     def facts(self) -> dict[str, object]:
         """Whatever a compiled engine depends on, beside weights and shape: versions, device, options."""
@@ -81,8 +86,9 @@ class CompiledEngine(Engine):
         if (under_way := self._under_way) is None:
             return ""
         (n, height, width), start = under_way
+        phase = f" ({self._toolkit.phase})" if self._toolkit.phase else ""
         return (
-            f"{self._toolkit.name}: building for {n}x{height}x{width}, {time.monotonic() - start:.0f} s so far; "
+            f"{self._toolkit.name}: building for {n}x{height}x{width}, {time.monotonic() - start:.0f} s so far{phase}; "
             f"{self._stand_in.name} serves meanwhile"
         )
 

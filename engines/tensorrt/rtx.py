@@ -6,6 +6,7 @@ It is strongly typed, so that half precision is what the graph says, and the gra
 import importlib
 from functools import cache
 from types import ModuleType
+from typing import Protocol
 
 import torch
 
@@ -29,6 +30,7 @@ class TensorRTRTX(Toolkit):
         """capability: of the GPU, major and minor. Raises BackendUnavailable."""
         self._trt, self._onnx_graph = _import()
         self._logger, self._errors = _logger(self._trt)
+        self._monitor = _new_monitor(self._trt)
         self._checkpoint = checkpoint
         self._target = f"SM{capability[0]}{capability[1]}"
         known = [name for name in vars(self._trt.ComputeCapability) if name.startswith("SM")]
@@ -37,6 +39,10 @@ class TensorRTRTX(Toolkit):
                 f"TensorRT-RTX {self._trt.__version__} builds for {', '.join(sorted(known))}, and this GPU is "
                 f"{self._target}"
             )
+
+    @property
+    def phase(self) -> str:
+        return self._monitor.phase
 
     def facts(self) -> dict[str, object]:
         return gpu.facts() | {"flavour": "rtx", "graph": GRAPH, "tensorrt": self._trt.__version__}
@@ -48,6 +54,7 @@ class TensorRTRTX(Toolkit):
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._logger)
         config = builder.create_builder_config()
+        config.progress_monitor = self._monitor
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, self._target), 0)
         self._errors.clear()
@@ -87,3 +94,36 @@ def _logger(trt: ModuleType) -> tuple[object, list[str]]:
                 errors.append(message.strip())
 
     return Logger(), errors
+
+
+class _Monitor(Protocol):
+    phase: str
+
+
+def _new_monitor(trt: ModuleType) -> _Monitor:
+    """Hears from the builder, which may call it from threads of its own."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self._open: dict[str, tuple[int, int]] = {}  # of each phase the steps done and all, the innermost last
+            self.phase = ""
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self._open[phase] = 0, steps
+            self._tell(phase)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            self._open[phase] = step + 1, self._open.get(phase, (0, 0))[1]
+            self._tell(phase)
+            return True  # or the build is given up
+
+        def phase_finish(self, phase: str) -> None:
+            self._open.pop(phase, None)  # threads may be at phases of one name
+            self._tell(next(reversed(self._open), ""))
+
+        def _tell(self, phase: str) -> None:
+            done, steps = self._open.get(phase, (0, 0))
+            self.phase = f"{phase}, step {done} of {steps}" if steps > 1 else phase
+
+    return Monitor()

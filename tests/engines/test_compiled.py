@@ -17,6 +17,7 @@ class FakeToolkit(Toolkit):
     """Its programs are bicubic, darkened by as much as the blob says."""
 
     name = "fake"
+    phase = ""
 
     def __init__(self, darker=0, version="1", fails=None, no_facts=None):
         self.darker, self.version, self.fails, self.no_facts = darker, version, fails, no_facts
@@ -73,6 +74,8 @@ def test_another_engine_serves_until_the_program_is_built(open_engine):
     assert engine.name == "bicubic"
     assert toolkit.begun.wait(5)
     assert engine.building == "fake: building for 2x8x8, 0 s so far; bicubic serves meanwhile"
+    toolkit.phase = "step 3 of 4"
+    assert engine.building == "fake: building for 2x8x8, 0 s so far (step 3 of 4); bicubic serves meanwhile"
     toolkit.go.set()
     engine.wait_until_built(5)
     engine(BATCH)

@@ -1,6 +1,9 @@
 """TensorRT-RTX builds without a GPU, and that is done here; what it builds has to be run elsewhere (-m gpu)."""
 
+import re
 import sys
+import threading
+import time
 
 import pytest
 
@@ -32,6 +35,20 @@ def test_it_builds_every_tier_for_every_generation(tier, shape, capability):
     blob = TensorRTRTX(checkpoint, capability).build(shape)
 
     assert len(blob) > 2 * weights  # in half precision
+
+
+def test_it_tells_what_it_is_at_while_another_thread_goes_on():
+    toolkit = TensorRTRTX(load_checkpoint(DEFAULT_TIER), ADA)
+    builder = threading.Thread(target=toolkit.build, args=(EYES,))
+    phases = set()
+
+    builder.start()
+    while builder.is_alive():
+        phases.add(toolkit.phase)
+        time.sleep(0.001)
+
+    assert any(re.fullmatch(r".*graph.*, step \d+ of \d+", phase) for phase in phases)
+    assert toolkit.phase == ""
 
 
 def test_a_network_that_it_cannot_build_is_an_engines_error_with_its_reason(random_checkpoint, monkeypatch):
