@@ -5,9 +5,9 @@
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Union, get_type_hints
 
 import tyro
 
@@ -166,15 +166,22 @@ EXIT_CODES: Final = {ValueError: 2, CameraError: 3, EngineError: 4, StreamError:
 
 def command(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
+    functions = {get_type_hints(function)["config"]: function for function in COMMANDS.values()}
+    subcommands = tuple(
+        Annotated[kind, tyro.conf.subcommand(name, description=function.__doc__)]
+        for (name, function), kind in zip(COMMANDS.items(), functions, strict=True)
+    )
+    # tyro would wrap the bare union in a class of its own, whose name stands in its messages.
+    line = make_dataclass("Line", [("command", Annotated[Union[subcommands], tyro.conf.arg(name="")])])  # noqa: UP007
     try:
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
+        config: object = tyro.cli(
+            line,
             prog="catchlight",
             description="A plain webcam, made fit for eye tracking: enhanced eyes, live, over ZeroMQ.",
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
-        return code
+        ).command
+        return functions[type(config)](config)
     except tuple(EXIT_CODES) as err:
         print("catchlight: " + " ".join(str(err).split()), file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(err, kind))

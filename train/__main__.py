@@ -121,6 +121,13 @@ class Gate(gate.GateConfig):
     """A tier, or a checkpoint's path."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one says after `python -m train`; tyro would wrap a bare union in a class whose name stands in messages."""
+
+    command: Annotated[Prepare | Run | Evaluate | Compare | Export | Gate, tyro.conf.arg(name="")]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, by default the process's, and do what they say; returns the exit code."""
     commands: dict[type, Callable[..., int | None]] = {
@@ -133,12 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     try:
         command = tyro.cli(
-            Prepare | Run | Evaluate | Compare | Export | Gate,
+            Line,
             prog="python -m train",
             description="Train the network, from a folder of faces to weights that engines load.",
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        ).command
         return commands[type(command)](command) or 0
     except (TrainError, EngineError, ValueError) as err:
         print(f"train: {err}", file=sys.stderr)

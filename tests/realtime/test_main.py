@@ -132,7 +132,7 @@ def test_a_report_that_cannot_be_written(capfd, tmp_path):
     ("words", "told"),
     [
         ("run --seconds -1", "seconds: expected a number above 0, got -1.0"),
-        ("run --fps 0", "fps: expected a number above 0 and at most 1000, got 0.0"),
+        ("run --fps 0", "Error parsing command.camera: fps: expected a number above 0 and at most 1000, got 0.0"),
         ("run --fps nan", "fps: expected a number above 0 and at most 1000, got nan"),
         ("run --fps 1001", "fps: expected a number above 0 and at most 1000, got 1001.0"),
         ("run --width 0", "width: expected 16 to 8192 pixels, got 0"),

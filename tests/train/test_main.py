@@ -203,7 +203,7 @@ def test_folder_that_cannot_be_prepared_ends_the_run(tmp_path, capfd):
     ("arguments", "message"),
     [
         (["run", "--batch", "0"], "batch: expected at least 1, got 0"),
-        (["run", "--critic.steps", "0"], "steps: expected at least 1, got 0"),
+        (["run", "--critic.steps", "0"], "Error parsing command.critic: steps: expected at least 1, got 0"),
         (["run", "--degradation.noise", "2"], "noise: expected 0 to 1, got 2"),
         (["export", "default", "--onnx", "a.onnx", "--onnx-batch", "0"], "onnx_batch: expected at least 1"),
         (["export", "default", "--onnx", "a.onnx", "--onnx-size", "0", "5"], "onnx_size: expected at least 1 by 1"),
