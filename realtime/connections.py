@@ -126,17 +126,11 @@ def _waiting(number: int) -> int:
 
 
 def _taken(number: int) -> int:
-    try:
-        borrowed = socket.socket(fileno=number)
-    except OSError:  # closed since the events were read
-        return 0
-    try:
-        info = borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
-    except OSError:  # ipc
-        return 0
-    finally:
-        borrowed.detach()
-    return int(_BYTES_ACKED.unpack(info)[0]) if len(info) == _BYTES_ACKED.size else 0
+    with suppress(OSError), socket.fromfd(number, socket.AF_UNSPEC, socket.SOCK_STREAM) as duplicate:
+        info = duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
+        if len(info) == _BYTES_ACKED.size:
+            return int(_BYTES_ACKED.unpack(info)[0])
+    return 0  # ipc, or closed since the events were read
 
 
 def _hang_up(number: int, inode: int) -> None:
