@@ -25,7 +25,7 @@ import tyro
 from document import Document
 from errors import in_one_line
 from numpy.typing import NDArray
-from peak import cores, peak_gflops
+from peak import peak_gflops
 from peers import peers
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +35,7 @@ from whole import in_rounds, run_daemon
 from engines import DEFAULT_TIER, Engine, EngineError, SwinIRConfig, load_checkpoint, load_engine, save_checkpoint
 from engines import shipped_tiers as shipped
 from engines.compiled import CompiledEngine
+from engines.cores import available_cores
 from engines.native.engine import NativeEngine
 from realtime.report import machine, versions
 
@@ -92,8 +93,8 @@ def main(config: FpsConfig) -> dict[str, Any]:
         "versions": versions(),
     }
     with Document(config.json, facts) as document:
-        peak, how = peak_gflops(cores())
-        console.print(f"{machine()['cpu']}, {cores()} cores, peak {peak:.0f} GFLOP/s ({how})")
+        peak, how = peak_gflops(available_cores())
+        console.print(f"{machine()['cpu']}, {available_cores()} cores, peak {peak:.0f} GFLOP/s ({how})")
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             random_s = random_checkpoint(Path(folder, "S"), SWINIR_S)
             contenders = open_contenders(
@@ -210,7 +211,7 @@ def scaling(tier: str, *, quick: bool) -> list[dict[str, Any]]:
     config, least = load_checkpoint(tier).config, MIN_CALLS if quick else CALLS_FOR_P95
     with ExitStack() as stack:
         contenders = []
-        for threads in sorted({1, cores()}):
+        for threads in sorted({1, available_cores()}):
             engine = stack.enter_context(load_engine("auto", tier, threads=threads))
             contenders += [contender(engine, shape, config, least, threads=threads) for shape in SHAPES]
         return race(contenders, 3 if quick else 20, settle_s=SCALING_SETTLE_S)

@@ -1,7 +1,6 @@
 """What the processor can do at most: single-precision fused multiply-adds, measured, not read from a data sheet."""
 
 import ctypes
-import os
 import shutil
 import subprocess
 import tempfile
@@ -77,8 +76,3 @@ def _matrix_products() -> float:
         a @ a
         best_s = min(best_s, perf_counter() - started)
     return 2 * 1024**3 / best_s / 1e9
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

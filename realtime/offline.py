@@ -13,7 +13,6 @@ there are no stamps of stages.
 
 import json
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import BicubicEngine, Engine, EngineError, load_engine
+from engines.cores import available_cores
 from realtime.bypass import Bypass
 from realtime.config import CropConfig, EngineChoice, EnhanceConfig
 from realtime.crops import Cropper
@@ -99,8 +99,8 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
     windows that no message can hold, EngineError, and RecordingError when the disk is full; what is done stays, and the
     next run goes on from there.
     """
-    processes = config.processes or max(1, _cores() // 2)
-    choice = replace(config.engine, threads=config.engine.threads or max(1, _cores() // processes))
+    processes = config.processes or max(1, available_cores() // 2)
+    choice = replace(config.engine, threads=config.engine.threads or max(1, available_cores() // processes))
     with load_engine(choice.engine, choice.tier, threads=choice.threads) as engine:
         choice = replace(choice, engine=engine.name)
         crops = fitting(config.crops, engine.scale)
@@ -318,7 +318,3 @@ def _raise_failure(workers: list[SpawnProcess], shared: Shared) -> None:
                 f"enhance: expected process {worker.pid} to finish, got exit code {worker.exitcode}; run the same "
                 "command again to go on"
             )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,6 @@
 """The JSON that a run leaves: what it counted, how long everything took, and under which configuration."""
 
 import json
-import os
 import platform
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from engines.cores import available_cores
 from engines.files import write_whole
 from realtime.config import Config
 from realtime.metrics import Metrics
@@ -72,11 +72,10 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """The processor, how many cores this process may use, and the system with its major and minor version."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     release = re.match(r"\d+(\.\d+)?", platform.release())
     return {
         "cpu": _cpu_name(),
-        "cores": cores,
+        "cores": available_cores(),
         "system": f"{platform.system()} {release[0] if release else ''}".strip(),
     }
 

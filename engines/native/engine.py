@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines.base import Engine
 from engines.checkpoint import Checkpoint
+from engines.cores import available_cores
 from engines.errors import BackendUnavailable, EngineError
 from engines.native import interface
 from engines.native.interface import INSTRUCTIONS, MAX_THREADS
@@ -21,7 +22,7 @@ Instructions = Literal["auto", "portable", "avx2", "avx512", "avx512bf16", "avx2
 class NativeEngine(Engine):
     """Runs a checkpoint on the CPU's vector units.
 
-    threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes every core that this process may use.
+    threads: how many to use, the caller's included, up to MAX_THREADS; 0 takes available_cores().
     instructions: forces an instruction set; "auto" takes the fastest that the processor has and that stays within 1/255
     of the network. All equal the network in single precision to a 100,000th, but three: avx512bf16 rounds factors of
     products to bfloat16, with which networks at the pixels' own resolution (unshuffle 1) are up to 2.1/255 away on
@@ -58,7 +59,7 @@ class NativeEngine(Engine):
                 ctypes.byref(interface.Config(*shape, len(depths), depths)),
                 weights,
                 weights.size,
-                threads or min(_cores(), MAX_THREADS),
+                threads or min(available_cores(), MAX_THREADS),
                 INSTRUCTIONS[instructions],
                 ctypes.byref(self._engine),
             )
@@ -101,8 +102,3 @@ class NativeEngine(Engine):
 def _destroy(library: ctypes.CDLL, engine: ctypes.c_void_p, process: int) -> None:
     if os.getpid() == process:
         library.catchlight_destroy(engine)
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
