@@ -107,6 +107,17 @@ def test_averaging_frames_steadies_a_still_face():
         assert 0 < ours < 0.85 * theirs
 
 
+def test_a_still_face_is_as_large_as_the_scale_of_the_methods_asks(monkeypatch):
+    method, seen = bicubic_method(4), []
+    monkeypatch.setattr(type(method), "views", lambda self, scenes: seen.extend(scenes) or [])
+    faces = [drawn_face()]
+
+    stand_still(Study(faces=[faces[0].name]), faces, [method], [], count=2, conditions=["dark"])
+
+    assert [scene.scale for scene in seen] == [4, 4]
+    assert all(scene.sharp.shape[0] == 4 * scene.moving.shape[1] for scene in seen)
+
+
 def test_rows_say_mean_interval_and_difference():
     study = Study(faces=["a", "b", "c"])
     ours = Key("gaze_drift_deg", "webcam", 45, "default", "walk")
