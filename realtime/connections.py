@@ -81,7 +81,8 @@ class Connections:
         self._due_s = now_s + _LOOK_S
         self._read_events(now_s)
         for number, connection in self._open.items():
-            waiting, taken = _waiting(number), _taken(number)
+            waiting = _waiting(number)
+            taken = _taken(number) if waiting else 0
             if waiting == 0 or (waiting, taken) != (connection.waiting, connection.taken):
                 connection.waiting, connection.taken, connection.since_s = waiting, taken, now_s
             elif now_s - connection.since_s >= PATIENCE_S:

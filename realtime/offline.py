@@ -99,8 +99,9 @@ def enhance_videos(config: EnhanceConfig, *, frames_a_part: int = PART_FRAMES) -
     windows that no message can hold, EngineError, and RecordingError when the disk is full; what is done stays, and the
     next run goes on from there.
     """
-    processes = config.processes or max(1, available_cores() // 2)
-    choice = replace(config.engine, threads=config.engine.threads or max(1, available_cores() // processes))
+    cores = available_cores()
+    processes = config.processes or max(1, cores // 2)
+    choice = replace(config.engine, threads=config.engine.threads or max(1, cores // processes))
     with load_engine(choice.engine, choice.tier, threads=choice.threads) as engine:
         choice = replace(choice, engine=engine.name)
         crops = fitting(config.crops, engine.scale)

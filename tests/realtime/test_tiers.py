@@ -1,4 +1,3 @@
-import re
 from functools import cache
 from time import monotonic, sleep
 
@@ -119,10 +118,8 @@ def test_better_tiers_that_are_too_slow_are_told_with_what_they_took(two_tiers, 
         assert engine.tier == "little"
     took_ms, allowed_ms = tiers.facts["tiers_p95_ms"], tiers.facts["tier_budget_ms"]
     assert took_ms["huge"] > allowed_ms == pytest.approx(0.8 * 1000 / 60 / 2, abs=0.01)
-    told = re.fullmatch(
-        r"tier little: huge takes (\S+) ms \(p95 of both eyes\), 6\.7 ms allowed", tiers.facts["tier_passed_over"]
-    )
-    assert float(told[1]) == pytest.approx(took_ms["huge"], abs=0.06)
+    told = f"tier little: huge takes {took_ms['huge']:.1f} ms (p95 of both eyes), {allowed_ms:.1f} ms allowed"
+    assert tiers.facts["tier_passed_over"] == told
 
 
 def test_the_best_tier_passes_none_over(two_tiers):
